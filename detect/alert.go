@@ -1,0 +1,143 @@
+package detect
+
+import (
+	"net/netip"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// State is the state of an alert.
+type State uint8
+
+// An alert fires (again, when its severity rises) and is resolved.
+const (
+	Firing State = iota + 1
+	Resolved
+)
+
+// Severity is how bad it is.
+type Severity uint8
+
+// The severities.
+const (
+	Info Severity = iota + 1
+	Warning
+	Critical
+)
+
+// Alert is one change of an incident: it fired, escalated, or was resolved.
+// Name and Subject together are the incident's identity.
+type Alert struct {
+	At           capture.Time
+	State        State
+	Name         string // CamelCase, closed set: "CallStalled"
+	Severity     Severity
+	Subject      string // what it is about, made of closed names, addresses and ports only: "127.0.0.1:14265 getTransactionsToApprove"
+	Since        capture.Time
+	Server       netip.AddrPort
+	Client       netip.Addr // invalid when no one client stands out
+	Command      string     // a Command.Name, or ""
+	Value, Limit float64
+	Unit         string  // "seconds", "sockets", "descriptors", "ratio"
+	Summary      string  // one sentence, for people; no text from the wire
+	Why          string  // which rule, with its numbers
+	Confidence   float64 // 0..1, lowered by what the capture missed
+	Evidence     Evidence
+}
+
+// Evidence backs an alert. Every list is bounded by MaxEvidence, the totals
+// are not.
+type Evidence struct {
+	Calls                                  []CallRef // culprit first, then the oldest victims
+	InFlight                               int
+	Clients                                []ClientCount // by count, then address
+	CloseWait, CloseWaitKernel, Unaccepted int           // -1: not known
+	FDs, FDLimit                           int           // -1: not known
+	ETA                                    time.Duration // valid iff HasETA
+	HasETA                                 bool
+	LostPackets, GapBytes                  uint64 // within the alert's window
+}
+
+// MaxEvidence bounds each list of Evidence.
+const MaxEvidence = 8
+
+// CallRef names one call in flight.
+type CallRef struct {
+	Conn    httpreassembly.ConnID
+	Depth   int
+	Client  netip.AddrPort
+	Command string
+	Raw     string // escaped, see rules.Verdict.Raw
+	Shape   string
+	Since   capture.Time // last request byte
+	Age     time.Duration
+	Verdict Cause
+}
+
+// ClientCount is how many of an alert's calls or sockets a client has.
+type ClientCount struct {
+	Client netip.Addr
+	N      int
+}
+
+// Cause says where a pending call hangs.
+type Cause string
+
+// The causes.
+const (
+	CauseApp        Cause = "app"         // the kernel acknowledged the request, the application does not answer
+	CauseGone       Cause = "client_gone" // the same, and the client has left
+	CauseUnknown    Cause = "unknown"
+	CauseCaptureGap Cause = "capture_gap" // a hole in the capture may hide the answer
+)
+
+// FindingKind says what a Finding carries.
+type FindingKind uint8
+
+// The kinds of Finding.
+const (
+	AlertChanged FindingKind = iota + 1
+	CallPending              // a call passed its budget, doubled its age since, or is unanswered at the end
+	NodeSeen                 // the state of a node, every NodeEvery and at every AlertChanged of it
+)
+
+// Finding is what an Engine reports, in order of At.
+type Finding struct {
+	At      capture.Time
+	Kind    FindingKind
+	Alert   *Alert   // AlertChanged
+	Pending *Pending // CallPending
+	Node    *Node    // NodeSeen
+}
+
+// Pending is a call in flight, complete and on its own: it holds no memory of
+// the Exchange.
+type Pending struct {
+	Conn                     httpreassembly.ConnID
+	Flow                     capture.Flow
+	Depth                    int
+	Method, Target           string // as on the wire, not escaped and not redacted: the rim does both
+	Host                     string
+	RequestStart, RequestEnd capture.Time
+	RequestBody              int64
+	Call                     rules.Verdict
+	Age                      time.Duration // since RequestEnd
+	Cause                    Cause
+	Final                    bool // the capture ended
+}
+
+// Node is the state of one watched server at an instant.
+type Node struct {
+	Server                                    netip.AddrPort
+	Connections                               int
+	InFlight                                  int
+	Oldest                                    time.Duration // age of the oldest call in flight; 0 if none
+	CloseWait                                 int           // from the wire
+	Host                                      bool          // the four below are valid
+	CloseWaitKernel, Unaccepted, FDs, FDLimit int
+	ETA                                       time.Duration // until the descriptors run out; valid iff HasETA
+	HasETA                                    bool
+}
