@@ -26,7 +26,7 @@ type Sink interface {
 type Stats struct {
 	First, Last capture.Time // of the packets; zero when there was none
 	Packets     uint64
-	Bytes       uint64 // on the wire
+	Bytes       uint64       // on the wire
 	Loss        capture.Loss // the sum
 	Decode      DecodeStats
 	Tracker     httpreassembly.Stats
