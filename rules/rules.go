@@ -27,7 +27,8 @@ type Command struct {
 	Critical time.Duration // 0: never
 	Lock     string        // commands of one lock group wait for each other; "" for none
 	Canary   bool          // cheap, asked often: when it stalls everything does
-	Admin    bool
+	Admin    bool          // changes or reveals the node itself: a policy matter, whatever it takes
+	Slow     bool          // expected to be slow now and then: its latency alone says little
 }
 
 // Other is the Name of what no pack knows.
@@ -56,6 +57,12 @@ type Verdict struct {
 	Calls int    // calls in the request: 1, or the length of a batch
 	Why   string // which key, method or route decided: a constant of ours
 	Shape Shape
+
+	// What the body's JSON was like. DuplicateKey: the key that names the
+	// command stood more than once, and the last one counted. Lenient: only a
+	// lenient parser takes it. Malformed: none does. Trailing: more followed
+	// the top-level value. Cut: not all of the content was there to read.
+	DuplicateKey, Lenient, Malformed, Trailing, Cut bool
 }
 
 // Count is a command and how often it stands in a batch.

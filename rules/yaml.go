@@ -1,0 +1,291 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxFile bounds a rule file in bytes; the embedded packs have some 20 KiB.
+const maxFile = 1 << 20
+
+// maxErrors bounds how many errors of a file are told at once.
+const maxErrors = 20
+
+// FileError is what is wrong at a place of a rule file.
+type FileError struct {
+	File         string
+	Line, Column int // 1-based; 0 if the whole file is meant
+	Message      string
+	Hint         string // what to do instead; may be empty
+}
+
+// Error returns "file:line:column: message (hint)".
+func (e *FileError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	b.WriteString(": " + e.Message)
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+// reader turns a YAML file into specs. It is strict: a key that it does not
+// know is an error, since a misspelt budget would silently be none.
+type reader struct {
+	file string
+	errs []error
+}
+
+// place is where in a file something stands.
+type place struct {
+	file         string
+	line, column int
+}
+
+func (r *reader) at(n ast.Node) place {
+	if tk := n.GetToken(); tk != nil && tk.Position != nil {
+		return place{r.file, tk.Position.Line, tk.Position.Column}
+	}
+	return place{file: r.file}
+}
+
+func (p place) errorf(hint, format string, args ...any) error {
+	return &FileError{p.file, p.line, p.column, fmt.Sprintf(format, args...), hint}
+}
+
+func (r *reader) fail(n ast.Node, hint, format string, args ...any) {
+	r.errs = append(r.errs, r.at(n).errorf(hint, format, args...))
+}
+
+// parse returns the root of the only document in data, nil if it is empty.
+func (r *reader) parse(data []byte) ast.Node {
+	if len(data) > maxFile {
+		r.errs = append(r.errs, place{file: r.file}.errorf("", "larger than %d bytes", maxFile))
+		return nil
+	}
+	f, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		r.errs = append(r.errs, r.syntax(err))
+		return nil
+	}
+	if len(f.Docs) > 1 {
+		r.fail(f.Docs[1], "use one file for each", "more than one document")
+		return nil
+	}
+	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
+		return nil
+	}
+	return f.Docs[0].Body
+}
+
+func (r *reader) syntax(err error) error {
+	p := place{file: r.file}
+	var y yaml.Error
+	if !errors.As(err, &y) {
+		return p.errorf("", "not YAML: %v", err)
+	}
+	if tk := y.GetToken(); tk != nil && tk.Position != nil {
+		p.line, p.column = tk.Position.Line, tk.Position.Column
+	}
+	return p.errorf("", "not YAML: %s", y.GetMessage())
+}
+
+// field is a key that a mapping may have.
+type field struct {
+	name string
+	read func(ast.Node)
+}
+
+// mapping reads n, a mapping of the given fields only.
+func (r *reader) mapping(n ast.Node, what string, fields ...field) {
+	r.pairs(n, what, func(key *ast.MappingValueNode, name string) {
+		for _, f := range fields {
+			if f.name == name {
+				f.read(key.Value)
+				return
+			}
+		}
+		names := make([]string, len(fields))
+		for i, f := range fields {
+			names[i] = f.name
+		}
+		r.fail(key.Key, hint(name, names), "unknown key %q of %s", name, what)
+	})
+}
+
+// pairs calls f for each key and value of the mapping n.
+func (r *reader) pairs(n ast.Node, what string, f func(kv *ast.MappingValueNode, name string)) {
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	default:
+		r.fail(n, "", "%s is %s, want a mapping", what, describe(n))
+		return
+	}
+	for _, kv := range values {
+		key, ok := kv.Key.(*ast.StringNode)
+		if !ok {
+			r.fail(kv.Key, "", "a key of %s is %s, want a name", what, describe(kv.Key))
+			continue
+		}
+		f(kv, key.Value)
+	}
+}
+
+// list calls f for each element of the sequence n.
+func (r *reader) list(n ast.Node, what string, f func(ast.Node)) {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.fail(n, "start its lines with -", "%s is %s, want a list", what, describe(n))
+		return
+	}
+	for _, e := range s.Values {
+		f(e)
+	}
+}
+
+func (r *reader) text(n ast.Node, what string) string {
+	s, ok := n.(*ast.StringNode)
+	if !ok {
+		r.fail(n, "", "%s is %s, want a text", what, describe(n))
+		return ""
+	}
+	return s.Value
+}
+
+func (r *reader) flag(n ast.Node, what string) *bool {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		r.fail(n, "", "%s is %s, want true or false", what, describe(n))
+		return nil
+	}
+	return &b.Value
+}
+
+// oneOf reads a text of a closed list and returns its index.
+func (r *reader) oneOf(n ast.Node, what string, names []string) (int, bool) {
+	s := r.text(n, what)
+	if s == "" {
+		return 0, false
+	}
+	for i, name := range names {
+		if name == s {
+			return i, true
+		}
+	}
+	r.fail(n, hint(s, names), "unknown %s %q", what, s)
+	return 0, false
+}
+
+const never = "never"
+
+// maxBudget bounds a budget. More than a day is a slip of the pen.
+const maxBudget = 24 * time.Hour
+
+// budget reads a duration, 0 for never.
+func (r *reader) budget(n ast.Node, what string) *time.Duration {
+	const want = `like 500ms, 10s, 2m, or never`
+	if _, ok := n.(*ast.IntegerNode); ok {
+		r.fail(n, "write the unit: "+want, "%s has no unit", what)
+		return nil
+	}
+	s := r.text(n, what)
+	if s == "" {
+		return nil
+	}
+	if s == never {
+		return new(time.Duration)
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		r.fail(n, want, "%s %q is no duration", what, s)
+		return nil
+	case d <= 0 || d > maxBudget:
+		r.fail(n, want, "%s %s is not between 0 and %s", what, s, maxBudget)
+		return nil
+	}
+	return &d
+}
+
+func describe(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.NullNode:
+		return "empty"
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		return "an anchor, alias or tag, which rule files do not have"
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.StringNode:
+		return "the text " + strconv.Quote(n.Value)
+	case *ast.LiteralNode:
+		return "a block of text"
+	default:
+		return describeToken(n.GetToken())
+	}
+}
+
+func describeToken(tk *token.Token) string {
+	if tk == nil {
+		return "something else"
+	}
+	return strings.ToValidUTF8(tk.Value, "?")
+}
+
+// hint proposes the nearest of names, or lists them if none is near.
+func hint(got string, names []string) string {
+	best, least := "", len(got)/2+1
+	for _, name := range names {
+		if d := distance(strings.ToLower(got), strings.ToLower(name)); d < least {
+			best, least = name, d
+		}
+	}
+	if best != "" {
+		return "did you mean " + best + "?"
+	}
+	if len(names) > 12 {
+		return ""
+	}
+	return "known: " + strings.Join(names, ", ")
+}
+
+// distance is the number of letters to change, add or drop (Levenshtein).
+func distance(a, b string) int {
+	if len(a) > maxName || len(b) > maxName {
+		return maxName
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
