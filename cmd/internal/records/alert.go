@@ -1,0 +1,82 @@
+package records
+
+import (
+	"stallwatch/cmd/internal/text"
+	"stallwatch/detect"
+)
+
+func (r *Writer) alert(a *detect.Alert) {
+	l := &r.l
+	l.begin("alert")
+	l.time("time", a.At)
+	l.word("state", text.AlertState(a.State))
+	l.text("alert", a.Name)
+	l.word("severity", text.Severity(a.Severity))
+	l.text("subject", a.Subject)
+	l.time("since", a.Since)
+	l.addrPort("server", a.Server)
+	l.addr("client", a.Client)
+	l.text("command", a.Command)
+	l.float("value", a.Value)
+	l.float("limit", a.Limit)
+	l.text("unit", a.Unit)
+	l.text("summary", a.Summary)
+	l.text("why", a.Why)
+	l.float("confidence", a.Confidence)
+	r.evidence(&a.Evidence)
+	r.done()
+}
+
+func (r *Writer) evidence(e *detect.Evidence) {
+	l := &r.l
+	l.open("evidence", '{')
+	if len(e.Calls) > 0 {
+		l.open("calls", '[')
+		for i := range e.Calls {
+			r.callRef(&e.Calls[i])
+		}
+		l.shut(']')
+	}
+	l.int("in_flight", int64(e.InFlight))
+	if len(e.Clients) > 0 {
+		l.open("clients", '[')
+		for _, c := range e.Clients {
+			l.comma()
+			l.b = append(l.b, '{')
+			l.addr("client", c.Client)
+			l.int("n", int64(c.N))
+			l.shut('}')
+		}
+		l.shut(']')
+	}
+	l.known("close_wait", e.CloseWait)
+	l.known("close_wait_kernel", e.CloseWaitKernel)
+	l.known("unaccepted", e.Unaccepted)
+	l.known("fds", e.FDs)
+	l.known("fd_limit", e.FDLimit)
+	if e.HasETA {
+		l.seconds("fd_eta_seconds", e.ETA)
+	}
+	l.uint("lost_packets", e.LostPackets)
+	l.uint("gap_bytes", e.GapBytes)
+	l.shut('}')
+}
+
+func (r *Writer) callRef(c *detect.CallRef) {
+	l := &r.l
+	l.comma()
+	l.b = append(l.b, '{')
+	l.conn(c.Conn)
+	l.int("depth", int64(c.Depth))
+	l.addrPort("client", c.Client)
+	l.text("command", c.Command)
+	if c.Raw != "" {
+		r.scratch = text.AppendClean(r.scratch[:0], c.Raw, text.MaxField)
+		r.quote("raw", r.scratch)
+	}
+	l.text("shape", c.Shape)
+	l.time("since", c.Since)
+	l.seconds("age_seconds", c.Age)
+	l.word("verdict", string(c.Verdict))
+	l.shut('}')
+}
