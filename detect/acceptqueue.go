@@ -1,0 +1,60 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+
+	"stallwatch/capture"
+)
+
+// acceptQueueFull fires when connections are turned away: the process does
+// not accept, because it is out of descriptors, stopped, or too slow. It comes
+// after exhaustion, not before: proof, not warning.
+type acceptQueueFull struct{}
+
+func (acceptQueueFull) name() string { return "AcceptQueueFull" }
+
+func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.AcceptQueue
+	syns := within(&n.syns, at, o.Within)
+	var queue capture.Backlog
+	full, overflows := false, int64(0)
+	if v.host.of(n, at) {
+		// Linux holds one more than the backlog before it is full
+		// (include/net/sock.h, sk_acceptq_is_full).
+		b, ok := v.host.queue()
+		queue, full = b, ok && b.Max > 0 && b.Queue >= b.Max
+		overflows = v.host.grownOverflows(at, o)
+	}
+	var sev Severity
+	switch {
+	case syns >= o.Syns, full && overflows > 0:
+		sev = Critical
+	case full:
+		sev = Warning
+	default:
+		return
+	}
+	key := incidentKey{d.name(), n.id, nil}
+	a := l.raise(at, key, n, sev, float64(max(syns, queue.Queue)))
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "connections", float64(o.Syns), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	a.Summary = fmt.Sprintf("%s does not accept connections: new clients wait or are turned away", n.name())
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d SYNs without answer within %s (fires at %d)", syns, inSeconds(o.Within), o.Syns)
+	if v.host.of(n, at) {
+		fmt.Fprintf(&s, "; %d connections wait in a queue of %d; %d overflows in the same time", queue.Queue, queue.Max, overflows)
+	}
+	a.Why = s.String()
+	l.remember(key, a)
+}
+
+// grownOverflows is by how much ListenOverflows grew. The counter is the
+// whole machine's: alone it says nothing about this node.
+func (h *host) grownOverflows(at capture.Time, o *AcceptQueueOptions) int64 {
+	grown, _ := h.overflows.growth(at, o.Within)
+	return max(grown, 0)
+}

@@ -1,0 +1,156 @@
+package detect
+
+import (
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// none is the index that points nowhere in a slab.
+const none = int32(-1)
+
+// call is a request that was seen whole and has no answer yet. It is at most
+// 400 bytes: an attacker chooses how many there are, up to Options.MaxCalls.
+type call struct {
+	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; Method, Target and Host are read when the call is reported
+	verdict rules.Verdict
+	node    *node
+	since   capture.Time // last request byte
+	conn    int32        // in view.conns
+	depth   int
+	ladder  int32 // in view.ladders; none: no budget
+	stage   int32
+	over    overBudget
+	links   [numLists]link
+}
+
+// overBudget says which of the budgets an alert looks at have passed.
+type overBudget uint8
+
+const (
+	overWarn overBudget = 1 << iota
+	overCritical
+)
+
+// A call stands in three lists, each in order of since: of its budget (the
+// ladder's stage), of its node and command (the cell), of its connection.
+const (
+	byBudget = iota
+	byCell
+	byConn
+	numLists
+)
+
+type link struct{ prev, next int32 }
+
+// list is an intrusive list through a slab: removal is O(1), and what is
+// removed leaves nothing behind.
+type list struct {
+	head, tail int32
+	n          int
+}
+
+var emptyList = list{head: none, tail: none}
+
+// slab holds values in one slice; indices stay valid until they are given
+// back, pointers only until the next get.
+type slab[T any] struct {
+	items []T
+	free  []int32
+	max   int
+}
+
+// get returns an index to a zero T, or none when max are in use.
+func (s *slab[T]) get() int32 {
+	if n := len(s.free); n > 0 {
+		i := s.free[n-1]
+		s.free = s.free[:n-1]
+		return i
+	}
+	if len(s.items) >= s.max {
+		return none
+	}
+	var zero T
+	s.items = append(s.items, zero)
+	return int32(len(s.items) - 1)
+}
+
+func (s *slab[T]) put(i int32) {
+	var zero T
+	s.items[i] = zero
+	s.free = append(s.free, i)
+}
+
+func (s *slab[T]) inUse() int { return len(s.items) - len(s.free) }
+
+func (v *view) pushCall(l *list, kind int, i int32) {
+	v.calls.items[i].links[kind] = link{prev: l.tail, next: none}
+	if l.tail == none {
+		l.head = i
+	} else {
+		v.calls.items[l.tail].links[kind].next = i
+	}
+	l.tail = i
+	l.n++
+}
+
+func (v *view) dropCall(l *list, kind int, i int32) {
+	k := v.calls.items[i].links[kind]
+	if k.prev == none {
+		l.head = k.next
+	} else {
+		v.calls.items[k.prev].links[kind].next = k.next
+	}
+	if k.next == none {
+		l.tail = k.prev
+	} else {
+		v.calls.items[k.next].links[kind].prev = k.prev
+	}
+	l.n--
+}
+
+// addCall follows a request that was seen whole.
+func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rules.Verdict) {
+	i := v.calls.get()
+	if i == none {
+		v.stats.CallsNotFollowed++
+		v.dropIfPlain(ci)
+		return
+	}
+	x := ev.Exchange
+	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: x.RequestEnd, conn: ci, depth: x.Depth, ladder: none}
+	c := &v.calls.items[i]
+	if c.since == 0 || c.since > ev.At {
+		c.since = ev.At
+	}
+	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
+	v.pushCall(&v.conns.items[ci].calls, byConn, i)
+	n.inFlight++
+	v.startBudget(i)
+}
+
+// endCall forgets a call: it was answered, or its exchange is over.
+func (v *view) endCall(i int32) {
+	c := &v.calls.items[i]
+	n := c.node
+	cell := n.cell(c.verdict.Command)
+	v.dropCall(&cell.list, byCell, i)
+	cell.forget(c.over)
+	v.dropCall(&v.conns.items[c.conn].calls, byConn, i)
+	if c.ladder != none {
+		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)
+	}
+	n.inFlight--
+	v.calls.put(i)
+}
+
+// findCall returns the call of a connection at a depth. Answers come in the
+// order of their requests, so it is nearly always the first.
+func (v *view) findCall(ci int32, depth int) int32 {
+	for i := v.conns.items[ci].calls.head; i != none; i = v.calls.items[i].links[byConn].next {
+		if v.calls.items[i].depth == depth {
+			return i
+		}
+	}
+	return none
+}

@@ -1,0 +1,176 @@
+package detect
+
+import (
+	"fmt"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// callStalled fires while calls are in flight beyond their budgets.
+//
+// Commands of one lock group wait for each other inside the node, so only the
+// oldest call of a group can be the one that works; it is the culprit, and the
+// others are victims. When the workers are all taken, or the canary itself
+// hangs, every command waits for every other: then the whole node is one
+// group. So an incident is a node and the culprit's command, and a node that
+// stalls has one, not one for each command that its clients happen to ask.
+type callStalled struct{}
+
+func (callStalled) name() string { return "CallStalled" }
+
+// stall sums up a group of calls that wait for each other.
+type stall struct {
+	lock                     string
+	culprit                  int32
+	inFlight, warn, critical int
+	jobs                     int // of warn: calls whose slowness alone says little
+	canary                   bool
+	pooled                   bool // the group is the whole node
+}
+
+func (s *stall) add(v *view, c *cell, culprit int32) {
+	s.inFlight += c.list.n
+	s.warn += c.overWarn
+	s.critical += c.overCritical
+	if slowByNature(c.command) {
+		s.jobs += c.overWarn
+	}
+	s.canary = s.canary || c.command.Canary && c.overWarn > 0
+	if s.culprit == none || v.calls.items[culprit].since < v.calls.items[s.culprit].since {
+		s.culprit = culprit
+	}
+}
+
+func (d callStalled) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	if n.inFlight == 0 {
+		return
+	}
+	var buf [8]stall
+	groups := v.stalls(n, buf[:0])
+	for i := range groups {
+		d.judgeStall(v, n, &groups[i], at, l)
+	}
+}
+
+// stalls groups the cells of a node.
+func (v *view) stalls(n *node, groups []stall) []stall {
+	canary, over := false, false
+	for i := range n.cells {
+		c := &n.cells[i]
+		over = over || c.overWarn > 0
+		canary = canary || c.overWarn > 0 && c.command.Canary
+	}
+	if !over {
+		return groups
+	}
+	pooled := canary || n.inFlight >= v.o.Workers
+	for i := range n.cells {
+		c := &n.cells[i]
+		if c.list.n == 0 || c.command.Class == rules.ClassStream || pooled && c.overWarn == 0 {
+			continue
+		}
+		groups = v.group(groups, c, pooled)
+	}
+	return groups
+}
+
+func (v *view) group(groups []stall, c *cell, pooled bool) []stall {
+	head := c.list.head
+	if pooled || c.command.Lock != "" {
+		for i := range groups {
+			if pooled || groups[i].lock == c.command.Lock {
+				groups[i].add(v, c, head)
+				return groups
+			}
+		}
+	}
+	s := stall{lock: c.command.Lock, culprit: none, pooled: pooled}
+	s.add(v, c, head)
+	return append(groups, s)
+}
+
+func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *lifecycle) {
+	culprit := &v.calls.items[s.culprit]
+	age := at.Sub(culprit.since)
+	sev := d.severity(v, s, culprit, age)
+	if sev == 0 {
+		return
+	}
+	command := culprit.verdict.Command
+	key := incidentKey{d.name(), n.id, command}
+	a := l.raise(at, key, n, sev, age.Seconds())
+	if a == nil {
+		return
+	}
+	a.Command, a.Unit, a.Limit = command.Name, "seconds", budget(command, age).Seconds()
+	a.Confidence = v.loss.confidence()
+	if v.conns.items[culprit.conn].gap {
+		a.Confidence /= 2
+	}
+	a.Evidence = v.evidence(n, at)
+	lock := command.Lock
+	calls := v.appendCalls(nil, n, func(c *cell) bool {
+		return c.command == command || s.pooled && c.overWarn > 0 || !s.pooled && lock != "" && c.command.Lock == lock
+	})
+	v.sortByAge(calls)
+	v.addCalls(a, calls, s.culprit, at)
+	d.describe(a, v, n, s, command, age)
+	l.remember(key, a)
+}
+
+// severity weighs a stall; 0: it is none.
+func (d callStalled) severity(v *view, s *stall, culprit *call, age time.Duration) Severity {
+	o := &v.o.CallStalled
+	if s.critical == 0 && s.warn < o.MinCalls {
+		return 0
+	}
+	if s.jobs == s.warn && s.critical < o.MinCalls {
+		return Info // a few jobs take their time: it may be news, it is no alarm
+	}
+	if s.critical == 1 && s.warn < o.MinCalls && v.loss.ratio() > v.o.CaptureLoss.Info {
+		return Info // the answer may have come in what was lost
+	}
+	c := culprit.verdict.Command
+	old := c.Critical > 0 && !slowByNature(c) && age >= time.Duration(o.CriticalAge)*max(c.Critical, o.CriticalFloor)
+	if s.warn >= o.CriticalCalls || s.canary || old {
+		return Critical
+	}
+	return Warning
+}
+
+// slowByNature reports whether a command takes its time when all is well, as
+// proof of work does.
+func slowByNature(c *rules.Command) bool { return c.Class == rules.ClassJob || c.Slow }
+
+// budget is the budget of a command that an age has passed.
+func budget(c *rules.Command, age time.Duration) time.Duration {
+	if c.Critical > 0 && age >= c.Critical {
+		return c.Critical
+	}
+	return c.Warn
+}
+
+func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Command, age time.Duration) {
+	same := n.cell(c).list.n
+	victims := s.inFlight - same
+	a.Summary = fmt.Sprintf("%s of %s in flight on %s, the oldest unanswered for %s", plural(same, "call"), c.Name, n.name(), inSeconds(age))
+	if victims > 0 {
+		a.Summary += fmt.Sprintf("; %s of other commands wait behind", plural(victims, "call"))
+	}
+	o := &v.o.CallStalled
+	a.Why = fmt.Sprintf("%d over the warn budget (fires at %d, critical at %d), %d over the critical budget (fires at 1); %s has %s and %s",
+		s.warn, o.MinCalls, o.CriticalCalls, s.critical, c.Name, inSeconds(c.Warn), inSeconds(c.Critical))
+	switch {
+	case s.pooled && s.canary:
+		a.Why += "; cheap calls hang as well, so the node counts as one group"
+	case s.pooled:
+		a.Why += fmt.Sprintf("; %d calls in flight fill %d workers, so the node counts as one group", n.inFlight, v.o.Workers)
+	case c.Lock != "":
+		a.Why += "; the oldest of its lock group is the culprit"
+	}
+	if r := v.loss.ratio(); r > v.o.CaptureLoss.Info {
+		a.Why += fmt.Sprintf("; %s of the last minute was lost", percent(r))
+	}
+}

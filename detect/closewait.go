@@ -1,0 +1,167 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+
+	"stallwatch/capture"
+)
+
+// closeWaitBuildup fires when sockets that clients have half closed pile up
+// because the node does not notice.
+//
+// Half closing is legal: a client may send FIN after its request and still
+// read the answer. From the packets this cannot be told from leaving, so no
+// count of young ones says anything; only the age without any reaction of the
+// server does. What the kernel counts is shown beside what the wire shows,
+// and judged by itself: the wire knows nothing of connections that stood
+// before the capture.
+type closeWaitBuildup struct{}
+
+func (closeWaitBuildup) name() string { return "CloseWaitBuildup" }
+
+// closeWaits is what there is to judge.
+type closeWaits struct {
+	aged     int // on the wire, older than Age
+	standing int // in the kernel since before the capture, older than Age
+	counted  int // on the wire, older than CountAge
+	kernel   int // the least that the kernel counted over Age; -1: not known
+	limit    int
+	growing  float64 // sockets a second over GrowthFor
+	min      int
+	count    int // from which a count is a warning
+	crit     int // from which it is critical
+}
+
+func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
+	o := &v.o.CloseWait
+	w := closeWaits{kernel: -1, min: o.Min, limit: v.use(n, at).limit}
+	if n.half > 0 {
+		w.aged = v.stuckHalf(n, at.Add(-o.Age))
+		w.counted = v.stuckHalf(n, at.Add(-o.CountAge))
+		if grown, ok := n.cwHistory.growth(at, o.GrowthFor); ok {
+			w.growing = float64(grown) / o.GrowthFor.Seconds()
+		}
+	}
+	if v.host.of(n, at) {
+		w.standing = v.standing(n, at.Add(-o.Age))
+		if least, ok := v.host.closeWait.least(at, o.Age); ok {
+			w.kernel = int(least)
+		}
+	}
+	if v.loss.ratio() > v.o.CaptureLoss.Warn {
+		w.min = o.MinLossy
+	}
+	w.count = max(w.min, min(o.Count, int(o.Share*float64(w.limit))))
+	w.crit = max(w.count, int(o.CritShare*float64(w.limit)))
+	return w
+}
+
+func (w *closeWaits) severity(o *CloseWaitOptions) Severity {
+	most := max(w.counted, w.kernel)
+	switch fires := w.aged >= w.min || w.standing >= w.min || most >= w.count; {
+	case !fires:
+		return 0
+	case most >= w.crit, w.growing >= o.Growth && w.counted >= w.min:
+		return Critical
+	}
+	return Warning
+}
+
+func (d closeWaitBuildup) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	if n.half == 0 && n != v.host.node {
+		return
+	}
+	w := d.look(v, n, at)
+	sev := w.severity(&v.o.CloseWait)
+	if sev == 0 {
+		return
+	}
+	key := incidentKey{d.name(), n.id, nil}
+	a := l.raise(at, key, n, sev, float64(max(n.half, w.kernel)))
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "sockets", float64(w.min), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	d.describe(a, v, n, &w, at)
+	l.remember(key, a)
+}
+
+func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at capture.Time) {
+	held := v.holders(a, n, at)
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s half closed by their clients wait on %s for the node to close them", plural(max(n.half, w.kernel), "socket"), n.name())
+	if held != "" {
+		fmt.Fprintf(&s, "; held by %s", held)
+	}
+	a.Summary = s.String()
+	o := &v.o.CloseWait
+	s.Reset()
+	fmt.Fprintf(&s, "on the wire %d, %d of them without reaction for %s (fires at %d) and %d for %s (fires at %d, critical at %d)",
+		n.half, w.aged, inSeconds(o.Age), w.min, w.counted, inSeconds(o.CountAge), w.count, w.crit)
+	if k := a.Evidence.CloseWaitKernel; k >= 0 {
+		fmt.Fprintf(&s, "; the kernel counts %d", k)
+	}
+	if w.standing > 0 {
+		fmt.Fprintf(&s, ", of which %d stood before the capture saw them", w.standing)
+	}
+	if w.growing > 0 {
+		fmt.Fprintf(&s, "; growing by %.1f a second (critical at %g)", w.growing, o.Growth)
+	}
+	a.Why = s.String()
+}
+
+// holders names the commands whose calls hold the half-closed sockets of a
+// node, most first, and puts the oldest calls and the clients in evidence.
+func (v *view) holders(a *Alert, n *node, at capture.Time) string {
+	clients := make(tally)
+	perCommand := make([]int, len(n.cells))
+	without := 0
+	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
+		c := &v.conns.items[ci]
+		clients[c.flow.Client.Addr()]++
+		if c.calls.n == 0 {
+			without++
+			continue
+		}
+		perCommand[v.calls.items[c.calls.head].verdict.Command.Index]++
+		if len(a.Evidence.Calls) < MaxEvidence {
+			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(c.calls.head, at))
+		}
+	}
+	if n == v.host.node {
+		for f := range v.seeds {
+			clients[f.Client.Addr()]++
+		}
+	}
+	a.Evidence.Clients = clients.list()
+	a.Client = clients.standout()
+	return heldBy(n, perCommand, without)
+}
+
+// heldBy prints the three commands that hold most.
+func heldBy(n *node, perCommand []int, without int) string {
+	var words []string
+	for range 3 {
+		most := -1
+		for i, k := range perCommand {
+			if k > 0 && (most < 0 || k > perCommand[most]) {
+				most = i
+			}
+		}
+		if most < 0 {
+			break
+		}
+		if len(words) == 0 {
+			words = append(words, plural(perCommand[most], "call")+" of "+n.cells[most].command.Name)
+		} else {
+			words = append(words, fmt.Sprintf("%d of %s", perCommand[most], n.cells[most].command.Name))
+		}
+		perCommand[most] = 0
+	}
+	if without > 0 {
+		words = append(words, fmt.Sprintf("%d without a call in flight", without))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,138 @@
+package detect
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// callsByAge returns all calls in flight, oldest first.
+func (v *view) callsByAge() []int32 {
+	var all []int32
+	v.each(func(n *node) { all = v.appendCalls(all, n, everyCell) })
+	v.sortByAge(all)
+	return all
+}
+
+func everyCell(*cell) bool { return true }
+
+// appendCalls appends the calls of a node's cells that pass.
+func (v *view) appendCalls(dst []int32, n *node, pass func(*cell) bool) []int32 {
+	for i := range n.cells {
+		c := &n.cells[i]
+		if c.list.n == 0 || !pass(c) {
+			continue
+		}
+		for k := c.list.head; k != none; k = v.calls.items[k].links[byCell].next {
+			dst = append(dst, k)
+		}
+	}
+	return dst
+}
+
+func (v *view) sortByAge(calls []int32) {
+	slices.SortFunc(calls, func(a, b int32) int {
+		ca, cb := &v.calls.items[a], &v.calls.items[b]
+		return cmp.Or(cmp.Compare(ca.since, cb.since),
+			cmp.Compare(v.conns.items[ca.conn].id, v.conns.items[cb.conn].id), cmp.Compare(ca.depth, cb.depth))
+	})
+}
+
+// cause says where a call hangs.
+func (v *view) cause(c *call) Cause {
+	switch on := &v.conns.items[c.conn]; {
+	case on.gap:
+		return CauseCaptureGap
+	case on.half || on.zombie || on.closed:
+		return CauseGone
+	case on.server:
+		return CauseUnknown
+	}
+	return CauseApp
+}
+
+func (v *view) callRef(i int32, at capture.Time) CallRef {
+	c := &v.calls.items[i]
+	on := &v.conns.items[c.conn]
+	return CallRef{Conn: on.id, Depth: c.depth, Client: on.flow.Client, Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
+		Shape: shapeWords(&c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
+}
+
+// shapeWords prints the shape of a call's parameters: names and numbers that
+// the rules allow, no values.
+func shapeWords(v *rules.Verdict) string { return v.Shape.String() }
+
+// pending copies a call out of its Exchange.
+func (v *view) pending(i int32, at capture.Time, final bool) Finding {
+	c := &v.calls.items[i]
+	on := &v.conns.items[c.conn]
+	return Finding{At: at, Kind: CallPending, Pending: &Pending{
+		Conn: on.id, Flow: on.flow, Depth: c.depth,
+		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
+		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
+		Call: c.verdict, Age: at.Sub(c.since), Cause: v.cause(c), Final: final,
+	}}
+}
+
+// evidence fills what every alert of a node carries.
+func (v *view) evidence(n *node, at capture.Time) Evidence {
+	e := noEvidence()
+	e.InFlight, e.CloseWait = n.inFlight, n.half
+	u := v.use(n, at)
+	e.ETA, e.HasETA = v.eta(n, u)
+	if v.host.of(n, at) {
+		s := &v.host.sample
+		e.CloseWaitKernel, e.Unaccepted = s.Sockets[capture.CloseWait], s.Unaccepted
+		e.FDs, e.FDLimit = s.FDs, s.FDLimit
+	}
+	e.LostPackets, e.GapBytes = v.loss.lostPackets(), v.loss.now.gapBytes
+	return e
+}
+
+// tally counts clients; the list it makes is sorted by count, then address.
+type tally map[netip.Addr]int
+
+func (t tally) list() []ClientCount {
+	var all []ClientCount
+	for a, n := range t {
+		all = append(all, ClientCount{Client: a, N: n})
+	}
+	slices.SortFunc(all, func(a, b ClientCount) int {
+		return cmp.Or(cmp.Compare(b.N, a.N), a.Client.Compare(b.Client))
+	})
+	return all[:min(len(all), MaxEvidence)]
+}
+
+// standout returns the client that has at least four of five, and three.
+func (t tally) standout() netip.Addr {
+	total := 0
+	for _, n := range t {
+		total += n
+	}
+	for a, n := range t {
+		if n >= 3 && 5*n >= 4*total {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// addCalls puts calls in evidence: the culprit first, if there is one, then
+// the oldest, and who made them.
+func (v *view) addCalls(a *Alert, calls []int32, culprit int32, at capture.Time) {
+	clients := make(tally)
+	if culprit != none {
+		a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(culprit, at))
+	}
+	for _, i := range calls {
+		clients[v.conns.items[v.calls.items[i].conn].flow.Client.Addr()]++
+		if i != culprit && len(a.Evidence.Calls) < MaxEvidence {
+			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(i, at))
+		}
+	}
+	a.Evidence.Clients = clients.list()
+	a.Client = clients.standout()
+}

@@ -1,0 +1,165 @@
+package detect
+
+import (
+	"fmt"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// The life of an incident:
+//
+//	          raised                    raised, worse
+//	(unknown) ──────> firing, hold ────────────────> firing, escalated
+//	    ^                │   ^
+//	    │ FlapMemory     │   │ raised: hold doubles
+//	    │                v   │
+//	    └──────────── resolved  <── not raised for hold
+//
+// Severity only rises while an incident fires. A signal that crosses its
+// threshold and back is one incident as long as it comes back within hold,
+// and hold grows each time that it was too short.
+
+// incidentKey is an incident's identity without its words: the detector, the
+// node and the command, if it is about one.
+type incidentKey struct {
+	detector string
+	node     int32
+	command  *rules.Command
+}
+
+type incident struct {
+	key    incidentKey
+	alert  Alert // as last reported
+	node   *node
+	raised capture.Time // when a detector last said so
+	ended  capture.Time // valid iff !firing
+	hold   time.Duration
+	value  float64 // as last raised
+	peak   float64
+	firing bool
+}
+
+// lifecycle turns what the detectors raise, second by second, into changes.
+type lifecycle struct {
+	o     *Options
+	stats *Stats
+	by    map[incidentKey]*incident
+	order []*incident // in order of first appearance
+	out   []Finding   // the dst of the call in progress
+}
+
+// raise says that a signal holds at an instant. It returns the Alert to fill
+// when that is news, else nil: words and evidence cost something, and are
+// only made for what is reported.
+func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severity, value float64) *Alert {
+	in := l.by[key]
+	if in == nil {
+		if len(l.order) >= l.o.MaxIncidents {
+			l.stats.IncidentsSuppressed++
+			return nil
+		}
+		in = &incident{key: key, node: n, hold: l.o.KeepFiring}
+		l.by[key] = in
+		l.order = append(l.order, in)
+	}
+	in.raised, in.value, in.peak = at, value, max(in.peak, value)
+	switch {
+	case !in.firing:
+		if in.ended != 0 {
+			in.hold = min(2*in.hold, l.o.FlapMemory)
+		}
+		in.firing, in.peak = true, value
+		in.alert = blank(key, n)
+		in.alert.Since = at
+	case sev <= in.alert.Severity:
+		return nil
+	}
+	in.alert.Severity = sev
+	a := in.alert
+	a.At, a.State, a.Value = at, Firing, value
+	return l.report(in, &a)
+}
+
+// report appends the Alert and leaves it to the caller to fill; settled
+// copies it back when the step is over.
+func (l *lifecycle) report(in *incident, a *Alert) *Alert {
+	l.out = append(l.out, Finding{At: a.At, Kind: AlertChanged, Alert: a})
+	if in.node != nil {
+		in.node.changed = true
+	}
+	return a
+}
+
+// remember keeps the words of a firing Alert for its resolution.
+func (l *lifecycle) remember(key incidentKey, a *Alert) { l.by[key].alert = *a }
+
+// settle resolves what was not raised for its hold, and forgets what was
+// resolved long ago.
+func (l *lifecycle) settle(at capture.Time) {
+	keep := l.order[:0]
+	for _, in := range l.order {
+		if in.firing && at.Sub(in.raised) >= in.hold {
+			l.resolve(at, in)
+		}
+		if !in.firing && at.Sub(in.ended) >= l.o.FlapMemory {
+			delete(l.by, in.key)
+			continue
+		}
+		keep = append(keep, in)
+	}
+	clear(l.order[len(keep):])
+	l.order = keep
+}
+
+func (l *lifecycle) resolve(at capture.Time, in *incident) {
+	in.firing, in.ended = false, at
+	a := in.alert
+	a.At, a.State, a.Value = at, Resolved, in.value
+	a.Summary = fmt.Sprintf("%s on %s is over after %s; at worst %s",
+		in.key.detector, a.Subject, inSeconds(at.Sub(a.Since)), amount(in.peak, a.Unit))
+	a.Why = fmt.Sprintf("not seen for %s", inSeconds(at.Sub(in.raised)))
+	a.Evidence = noEvidence()
+	l.report(in, &a)
+}
+
+// active reports whether an incident fires.
+func (l *lifecycle) active(key incidentKey) bool {
+	in := l.by[key]
+	return in != nil && in.firing
+}
+
+func (l *lifecycle) firing() bool {
+	for _, in := range l.order {
+		if in.firing {
+			return true
+		}
+	}
+	return false
+}
+
+func blank(key incidentKey, n *node) Alert {
+	a := Alert{Name: key.detector, Subject: "capture", Evidence: noEvidence(), Confidence: 1}
+	if n != nil {
+		a.Server = n.server
+		a.Subject = n.name()
+	}
+	if key.command != nil {
+		a.Command = key.command.Name
+		a.Subject += " " + key.command.Name
+	}
+	return a
+}
+
+func noEvidence() Evidence {
+	return Evidence{CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, FDLimit: -1}
+}
+
+// name is the node's part of a subject.
+func (n *node) name() string {
+	if !n.server.IsValid() {
+		return "other servers"
+	}
+	return n.server.String()
+}

@@ -1,0 +1,163 @@
+package detect
+
+import (
+	"net/netip"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// node is one watched server: an address and port, or all addresses of the
+// machine that the host's samples speak of, with one port. Zero server: all
+// that did not fit into Options.MaxNodes.
+type node struct {
+	id     int32 // in order of appearance, never reused
+	server netip.AddrPort
+	cells  []cell // by Command.Index
+
+	live         int // connections that are not closed
+	half         int // of them half closed by the client
+	serverClosed int // of them half closed by the server
+	zombies      int // reset by the client with a call unanswered: descriptors without a socket
+	inFlight     int
+	opened       uint64
+	cw           list // the half-closed ones in order of stuckSince
+
+	lastEvent  capture.Time
+	lastAnswer capture.Time // an answer's first or last byte
+	syns       [synWindow]secondCount
+	ramp       ramp
+	forecast   forecastState
+	cwHistory  history // half closed and without reaction, by second
+	reported   int64   // bucket of the last NodeSeen
+	changed    bool    // an alert of it changed
+	gone       bool
+}
+
+// cell is the state of one command on one node.
+type cell struct {
+	command      *rules.Command
+	list         list
+	overWarn     int
+	overCritical int
+}
+
+func (c *cell) forget(o overBudget) {
+	if o&overWarn != 0 {
+		c.overWarn--
+	}
+	if o&overCritical != 0 {
+		c.overCritical--
+	}
+}
+
+// maxCommands bounds the cells of a node. Indices come from the rules, which
+// are ours; a set beyond it shares its last cell.
+const maxCommands = 4096
+
+func (n *node) cell(c *rules.Command) *cell {
+	i := min(max(c.Index, 0), maxCommands-1)
+	for len(n.cells) <= i {
+		n.cells = append(n.cells, cell{list: emptyList})
+	}
+	if n.cells[i].command == nil {
+		n.cells[i].command = c
+	}
+	return &n.cells[i]
+}
+
+// idle reports whether nothing would be lost with the node.
+func (n *node) idle() bool {
+	return n.live == 0 && n.inFlight == 0 && n.zombies == 0 && n.cw.n == 0
+}
+
+// oldest returns the call of the node that waits longest; none if none waits.
+func (v *view) oldest(n *node) int32 {
+	first := none
+	for i := range n.cells {
+		h := n.cells[i].list.head
+		if h != none && (first == none || v.calls.items[h].since < v.calls.items[first].since) {
+			first = h
+		}
+	}
+	return first
+}
+
+// nodeKey maps the machine's own addresses to one.
+func (v *view) nodeKey(a netip.AddrPort) netip.AddrPort {
+	if v.isLocal(a.Addr()) {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())
+	}
+	return a
+}
+
+func (v *view) isLocal(a netip.Addr) bool {
+	if len(v.local) == 0 {
+		return false
+	}
+	_, ok := v.local[a]
+	return ok || a.IsLoopback()
+}
+
+// find returns the node of a server, or the one for all others.
+func (v *view) find(server netip.AddrPort) *node {
+	if v.last != nil && v.lastServer == server {
+		return v.last
+	}
+	n := v.byServer[v.nodeKey(server)]
+	if n == nil {
+		return v.others
+	}
+	v.last, v.lastServer = n, server
+	return n
+}
+
+// findOrAdd returns the node of a server and makes it if there is room.
+func (v *view) findOrAdd(server netip.AddrPort, at capture.Time) *node {
+	if n := v.find(server); n != v.others {
+		return n
+	}
+	if len(v.nodes) >= v.o.MaxNodes && !v.evictNode(at) {
+		v.stats.NodesFolded++
+		return v.others
+	}
+	return v.addNode(server)
+}
+
+func (v *view) addNode(server netip.AddrPort) *node {
+	v.nodeIDs++
+	n := &node{id: v.nodeIDs, server: server, cw: emptyList}
+	v.nodes = append(v.nodes, n)
+	v.byServer[v.nodeKey(server)] = n
+	return n
+}
+
+// evictNode makes room by forgetting the idle node that was silent longest.
+// The search is linear and an attacker who invents servers can ask for it
+// with every connection, so it happens once a second at most.
+func (v *view) evictNode(at capture.Time) bool {
+	if at < v.nextEviction {
+		return false
+	}
+	victim := -1
+	for i, n := range v.nodes {
+		if n.idle() && n != v.host.node && (victim < 0 || n.lastEvent < v.nodes[victim].lastEvent) {
+			victim = i
+		}
+	}
+	if victim < 0 {
+		v.nextEviction = at.Add(second)
+		return false
+	}
+	v.removeNode(victim)
+	v.stats.NodesEvicted++
+	return true
+}
+
+func (v *view) removeNode(i int) {
+	n := v.nodes[i]
+	n.gone = true
+	delete(v.byServer, v.nodeKey(n.server))
+	v.nodes = append(v.nodes[:i], v.nodes[i+1:]...)
+	v.last = nil
+}

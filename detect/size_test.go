@@ -1,0 +1,17 @@
+package detect
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// A hundred thousand calls that hang must not cost more than their share.
+func TestEntriesStayCompact(t *testing.T) {
+	if got := unsafe.Sizeof(call{}); got > 400 {
+		t.Errorf("a call takes %d bytes, want at most 400", got)
+	}
+	if got := unsafe.Sizeof(conn{}); got > 200 {
+		t.Errorf("a connection of interest takes %d bytes, want at most 200", got)
+	}
+	t.Logf("call %d bytes, conn %d bytes, node %d bytes", unsafe.Sizeof(call{}), unsafe.Sizeof(conn{}), unsafe.Sizeof(node{}))
+}

@@ -1,0 +1,53 @@
+package detect
+
+import (
+	"fmt"
+
+	"stallwatch/capture"
+)
+
+// nodeUnresponsive fires when calls wait and the node says nothing at all to
+// anybody: the workers are all taken, the process is stopped, the machine is
+// gone. One slow answer is proof of life and clears it.
+type nodeUnresponsive struct{}
+
+func (nodeUnresponsive) name() string { return "NodeUnresponsive" }
+
+func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.Unresponsive
+	if n.inFlight < o.Calls || n.lastAnswer != 0 && at.Sub(n.lastAnswer) < o.Silent || !n.server.IsValid() {
+		return
+	}
+	waiting, canary := 0, 0
+	before := at.Add(-o.Silent)
+	for i := range n.cells {
+		c := &n.cells[i]
+		for k := c.list.head; k != none && v.calls.items[k].since <= before; k = v.calls.items[k].links[byCell].next {
+			waiting++
+			if c.command.Canary {
+				canary++
+			}
+		}
+	}
+	if waiting < o.Calls {
+		return
+	}
+	silent := at.Sub(v.calls.items[v.oldest(n)].since)
+	if n.lastAnswer != 0 {
+		silent = at.Sub(n.lastAnswer)
+	}
+	key := incidentKey{d.name(), n.id, nil}
+	a := l.raise(at, key, n, Critical, silent.Seconds())
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "seconds", o.Silent.Seconds(), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	calls := v.appendCalls(nil, n, everyCell)
+	v.sortByAge(calls)
+	v.addCalls(a, calls, none, at)
+	a.Summary = fmt.Sprintf("%s has answered nobody for %s while %s wait", n.name(), inSeconds(silent), plural(waiting, "call"))
+	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended meanwhile",
+		waiting, inSeconds(o.Silent), o.Calls, canary)
+	l.remember(key, a)
+}

@@ -1,0 +1,198 @@
+package detect
+
+import (
+	"net/netip"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+const second = time.Second
+
+// view is what the detectors look at: every observation folded once, however
+// many of them there are. The engine owns it.
+type view struct {
+	o     *Options
+	stats Stats
+
+	calls   slab[call]
+	conns   slab[conn]
+	connOf  map[httpreassembly.ConnID]int32
+	ladders []ladder
+	nextDue capture.Time // no budget falls due before
+
+	nodes        []*node // in order of appearance, without others
+	others       *node
+	byServer     map[netip.AddrPort]*node
+	local        map[netip.Addr]struct{}
+	last         *node // the find before
+	lastServer   netip.AddrPort
+	nodeIDs      int32
+	nextEviction capture.Time
+
+	host  host
+	seeds map[capture.Flow]seed
+	loss  lossWindow
+}
+
+func newView(o *Options) *view {
+	return &view{
+		o:        o,
+		calls:    slab[call]{max: o.MaxCalls},
+		conns:    slab[conn]{max: o.MaxConns},
+		connOf:   make(map[httpreassembly.ConnID]int32),
+		nextDue:  never,
+		others:   &node{cw: emptyList},
+		byServer: make(map[netip.AddrPort]*node),
+		local:    make(map[netip.Addr]struct{}),
+		seeds:    make(map[capture.Flow]seed),
+	}
+}
+
+// all returns every node, the one for the others last.
+func (v *view) each(f func(*node)) {
+	for _, n := range v.nodes {
+		f(n)
+	}
+	f(v.others)
+}
+
+// observe folds an event.
+func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
+	switch ev.Kind {
+	case httpreassembly.Opened:
+		n := v.findOrAdd(ev.Flow.Server, ev.At)
+		n.live++
+		n.opened++
+		n.lastEvent = ev.At
+		v.loss.saw(ev.At, 3, 0)
+		v.unseed(ev)
+	case httpreassembly.RequestSeen:
+		v.requestSeen(ev, verdict)
+	case httpreassembly.ResponseSeen:
+		v.responseSeen(ev, verdict)
+	case httpreassembly.ExchangeDone:
+		v.exchangeDone(ev)
+	case httpreassembly.HalfClosed:
+		v.halfClosed(ev)
+	case httpreassembly.Closed:
+		v.closed(ev)
+	case httpreassembly.Gap:
+		v.gap(ev)
+	case httpreassembly.SynUnanswered:
+		// Only a node that was seen at work can have a full queue: a SYN to a
+		// host that is not there opens nothing, and must not make a node.
+		if n := v.find(ev.Flow.Server); n != v.others {
+			count(&n.syns, ev.At)
+		}
+	}
+}
+
+func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
+	n := v.findOrAdd(ev.Flow.Server, ev.At)
+	n.lastEvent = ev.At
+	v.loss.saw(ev.At, 2+uint64(ev.Exchange.RequestBytes)/segmentBytes, uint64(ev.Exchange.RequestBytes))
+	if verdict == nil || verdict.Command == nil || verdict.Command.Class == rules.ClassStream {
+		return
+	}
+	ci := v.connAt(ev, n)
+	if ci == none {
+		v.stats.CallsNotFollowed++
+		return
+	}
+	if c := &v.conns.items[ci]; c.early == ev.Exchange.Depth {
+		return // answered before it was whole: nothing is owed
+	}
+	v.addCall(n, ci, ev, verdict)
+}
+
+func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
+	v.find(ev.Flow.Server).answered(ev.At)
+	if ci, ok := v.connOf[ev.Conn]; ok {
+		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
+			v.endCall(i)
+		}
+	}
+	if verdict == nil { // the request is not whole yet
+		if ci := v.connAt(ev, v.find(ev.Flow.Server)); ci != none {
+			v.conns.items[ci].early = ev.Exchange.Depth
+		}
+	}
+	if ci, ok := v.connOf[ev.Conn]; ok {
+		v.conns.items[ci].answering = true
+		v.reacted(ci, ev.At)
+	}
+}
+
+func (v *view) exchangeDone(ev *httpreassembly.Event) {
+	x := ev.Exchange
+	n := v.find(ev.Flow.Server)
+	n.lastEvent = ev.At
+	if x.ResponseBytes > 0 {
+		n.answered(ev.At)
+		v.loss.saw(ev.At, 2+uint64(x.ResponseBytes)/segmentBytes, uint64(x.ResponseBytes))
+	}
+	ci, ok := v.connOf[ev.Conn]
+	if !ok {
+		return
+	}
+	if i := v.findCall(ci, x.Depth); i != none {
+		v.endCall(i)
+	}
+	c := &v.conns.items[ci]
+	c.answering = false
+	if c.early == x.Depth {
+		c.early = 0
+	}
+	if x.Outcome == httpreassembly.Answered {
+		v.reacted(ci, ev.At)
+	}
+	v.dropIfPlain(ci)
+}
+
+func (n *node) answered(at capture.Time) {
+	n.lastEvent, n.lastAnswer = at, at
+}
+
+func (v *view) gap(ev *httpreassembly.Event) {
+	bytes := uint64(segmentBytes) // unknown: at least one segment, most likely
+	if ev.Bytes >= 0 {
+		bytes = uint64(ev.Bytes)
+	}
+	v.loss.gap(ev.At, bytes)
+	if ci, ok := v.connOf[ev.Conn]; ok {
+		v.conns.items[ci].gap = true
+	}
+}
+
+// synWindow is how many seconds a node's counters per second reach back.
+const synWindow = 30
+
+// secondCount counts what happened in one second.
+type secondCount struct {
+	sec int64
+	n   int
+}
+
+func count(w *[synWindow]secondCount, at capture.Time) {
+	sec := int64(at) / int64(second)
+	c := &w[uint64(sec)%synWindow]
+	if c.sec != sec {
+		*c = secondCount{sec: sec}
+	}
+	c.n++
+}
+
+// within sums the seconds of (at-d, at].
+func within(w *[synWindow]secondCount, at capture.Time, d time.Duration) int {
+	from, to := int64(at.Add(-d))/int64(second), int64(at)/int64(second)
+	sum := 0
+	for _, c := range w {
+		if c.n > 0 && c.sec >= from && c.sec <= to {
+			sum += c.n
+		}
+	}
+	return sum
+}
