@@ -57,8 +57,8 @@ func (s *Set) classify(v *Verdict, r *Request, body []byte) {
 	if s.nameByKey(v, &doc) {
 		return
 	}
-	var p path
-	p.split(r.Target)
+	var buf [maxPath]byte
+	p := split(r.Target, buf[:])
 	s.query(v, p.query)
 	if s.nameByRoute(v, r.Method, &p) {
 		return

@@ -69,20 +69,21 @@ type path struct {
 	n        int
 	query    []byte
 	ok       bool // short enough to be a known route
-	buf      [maxPath]byte
 }
 
 // split reads an origin-form or absolute-form target (RFC 9112 section 3.2).
-func (p *path) split(target []byte) {
+// What it unescapes goes to buf, of maxPath bytes: a caller's array, since one
+// of the path's own would move it to the heap.
+func split(target, buf []byte) (p path) {
 	t, query, _ := bytes.Cut(target, []byte("?"))
 	p.query = query
 	if len(t) > 0 && t[0] != '/' {
 		t = afterAuthority(t)
 	}
 	if p.ok = len(t) <= maxPath; !p.ok {
-		return
+		return p
 	}
-	t = p.unescape(t)
+	t = unescapePath(t, buf)
 	for len(t) > 0 {
 		var segment []byte
 		segment, t, _ = bytes.Cut(t, []byte("/"))
@@ -91,11 +92,12 @@ func (p *path) split(target []byte) {
 		}
 		if p.n == maxSegments {
 			p.ok = false
-			return
+			return p
 		}
 		p.segments[p.n] = segment
 		p.n++
 	}
+	return p
 }
 
 // afterAuthority returns the path of an absolute-form target.
@@ -110,13 +112,13 @@ func afterAuthority(t []byte) []byte {
 	return nil
 }
 
-// unescape undoes percent-encoding (RFC 3986 section 2.1), which every server
+// unescapePath undoes percent-encoding (RFC 3986 section 2.1), which every server
 // does before it routes: `/api/v1/inf%6f` must not be a way past the monitor.
-func (p *path) unescape(t []byte) []byte {
+func unescapePath(t, buf []byte) []byte {
 	if bytes.IndexByte(t, '%') < 0 {
 		return t
 	}
-	out := p.buf[:0]
+	out := buf[:0]
 	for i := 0; i < len(t); i++ {
 		c := t[i]
 		if c == '%' && i+2 < len(t) {
