@@ -31,9 +31,9 @@
 // quarter of an hour or more to die. The play of [DefaultScenario] takes under
 // a minute, and detectors run against it with the thresholds of production
 // (calls of 10 s and 30 s, half-closed sockets of 30 s). So only the sizes are
-// scaled: 128 descriptors, 64 workers, 1.8 attacking calls a second. With that
-// the pool lasts about 35 s from the first attacking call and the descriptors
-// a few seconds more: the order (stalled calls, CLOSE_WAIT, full pool, no
+// scaled: 128 descriptors, 72 workers, 1.9 attacking calls a second. With that
+// the pool lasts about 38 s from the first attacking call and the descriptors
+// about 5 s more: the order (stalled calls, CLOSE_WAIT, full pool, no
 // descriptors, death) and the causes are the real ones.
 //
 // # What it never does

@@ -33,9 +33,9 @@ type Scenario struct {
 // attackers have loopback addresses of their own where the system allows it.
 func DefaultScenario() Scenario {
 	return Scenario{
-		Node:       NodeOptions{Workers: 64, FDLimit: 128},
+		Node:       NodeOptions{Workers: 72, FDLimit: 128},
 		Clients:    ClientOptions{Rate: 6, Keep: 4, Sources: loopback(1, 8), Seed: 2018}.withDefaults(),
-		Attack:     AttackOptions{Rate: 1.8, Patience: 3 * time.Second, Sources: loopback(66, 3)},
+		Attack:     AttackOptions{Rate: 1.9, Patience: 3 * time.Second, Sources: loopback(66, 3)},
 		WarmUp:     10 * time.Second,
 		Length:     70 * time.Second,
 		AfterDeath: 3 * time.Second,
