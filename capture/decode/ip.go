@@ -1,0 +1,164 @@
+package decode
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"stallwatch/capture"
+)
+
+// IP protocol numbers and IPv6 extension headers (IANA protocol numbers).
+const (
+	protoHopByHop = 0
+	protoTCP      = 6
+	protoRouting  = 43
+	protoFragment = 44
+	protoAH       = 51
+	protoDestOpts = 60
+)
+
+// maxExtensions bounds the walk through IPv6 extension headers; RFC 8200
+// section 4.1 names seven at most in a packet.
+const maxExtensions = 8
+
+// ends are the two addresses of a packet, with the sum of both as the pseudo
+// header of TCP needs it.
+type ends struct {
+	src, dst netip.Addr
+	sum      uint64
+	joined   bool // the packet was put together of fragments
+}
+
+// ipv4 decodes b, of which wire bytes were on the wire.
+func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) Skip {
+	if len(b) < 20 {
+		return short(wire < 20)
+	}
+	head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if total == 0 {
+		total = wire // TSO: the card, or BIG TCP, sets it after the capture
+	}
+	if head < 20 || head > total || total > wire {
+		return BadLength
+	}
+	if len(b) < head {
+		return CutHeader
+	}
+	if !headerSum(b[:head]) {
+		return BadIPChecksum
+	}
+	if b[9] != protoTCP {
+		return NotTCP
+	}
+	e := ends{
+		src: netip.AddrFrom4([4]byte(b[12:16])), dst: netip.AddrFrom4([4]byte(b[16:20])),
+		sum: uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:])),
+	}
+	body := b[head:min(total, len(b))] // what follows is padding of the link
+	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
+		return d.fragment(piece{
+			key:  fragKey{e.src, e.dst, uint32(binary.BigEndian.Uint16(b[4:])), 4},
+			from: int(frag&0x1fff) * 8, more: frag&0x2000 != 0, next: protoTCP,
+			data: body, wire: total - head,
+		}, e, at, s)
+	}
+	return tcp(body, total-head, &e, s)
+}
+
+// short says why a header is not there: the sender's fault or the snap
+// length's.
+func short(onWire bool) Skip {
+	if onWire {
+		return BadLength
+	}
+	return CutHeader
+}
+
+// headerSum verifies the checksum of an IPv4 header. Zero is accepted: some
+// systems leave it to the card, and a true zero is written so as well.
+func headerSum(h []byte) bool {
+	var x uint64
+	for i := 0; i+4 <= len(h); i += 4 {
+		x += uint64(binary.BigEndian.Uint32(h[i:]))
+	}
+	return fold(x) == 0xffff || binary.BigEndian.Uint16(h[10:]) == 0
+}
+
+// fold brings a sum of words down to 16 bits (RFC 1071 section 2).
+func fold(x uint64) uint16 {
+	for x > 0xffff {
+		x = x>>16 + x&0xffff
+	}
+	return uint16(x)
+}
+
+// ipv6 decodes b, of which wire bytes were on the wire.
+func (d *Decoder) ipv6(b []byte, wire int, at capture.Time, s *capture.Segment) Skip {
+	if len(b) < 40 {
+		return short(wire < 40)
+	}
+	total := int(binary.BigEndian.Uint16(b[4:])) + 40
+	if total == 40 {
+		total = wire // a jumbogram (RFC 2675; Linux BIG TCP) or TSO
+	}
+	if total > wire {
+		return BadLength
+	}
+	e := ends{src: netip.AddrFrom16([16]byte(b[8:24])).Unmap(), dst: netip.AddrFrom16([16]byte(b[24:40])).Unmap()}
+	for i := 8; i < 40; i += 4 {
+		e.sum += uint64(binary.BigEndian.Uint32(b[i:]))
+	}
+	body := b[40:min(total, len(b))]
+	if b[6] == protoTCP {
+		return tcp(body, total-40, &e, s)
+	}
+	return d.extensions(b[6], body, total-40, e, at, s)
+}
+
+// extensions walks the headers between IPv6 and TCP; wire is the length that
+// body had on the wire.
+func (d *Decoder) extensions(next byte, body []byte, wire int, e ends, at capture.Time, s *capture.Segment) Skip {
+	for range maxExtensions {
+		var n int
+		switch next {
+		case protoTCP:
+			return tcp(body, wire, &e, s)
+		case protoHopByHop, protoRouting, protoDestOpts, protoFragment, protoAH:
+		default:
+			return NotTCP
+		}
+		if len(body) < 8 {
+			return short(wire < 8)
+		}
+		switch next {
+		case protoFragment:
+			p := fragment6(body, wire, &e)
+			if p.from > 0 || p.more {
+				return d.fragment(p, e, at, s)
+			}
+			n = 8 // an atomic fragment is no fragment (RFC 6946)
+		case protoAH:
+			n = (int(body[1]) + 2) * 4 // RFC 4302 section 2.2
+		default:
+			n = (int(body[1]) + 1) * 8
+		}
+		if n > len(body) {
+			return short(n > wire)
+		}
+		next, body, wire = body[0], body[n:], wire-n
+	}
+	if next == protoTCP {
+		return tcp(body, wire, &e, s)
+	}
+	return ExtensionsTooMany
+}
+
+// fragment6 reads a fragment header (RFC 8200 section 4.5).
+func fragment6(b []byte, wire int, e *ends) piece {
+	off := binary.BigEndian.Uint16(b[2:])
+	return piece{
+		key:  fragKey{e.src, e.dst, binary.BigEndian.Uint32(b[4:]), 6},
+		from: int(off &^ 7), more: off&1 != 0, next: b[0],
+		data: b[8:], wire: wire - 8,
+	}
+}
