@@ -163,11 +163,11 @@ func (c *compiler) keys() {
 
 func (c *compiler) command(a *api, spec *commandSpec) {
 	if !printable(spec.name, ' ') {
-		c.fail(spec.at, "use up to 64 letters, digits and signs", "command name %q is not plain", spec.name)
+		c.fail(spec.at, "use up to 64 letters, digits and signs", `command name "%s" is not plain`, brief(spec.name))
 		return
 	}
 	if spec.lock != nil && !printable(*spec.lock, '!') {
-		c.fail(spec.at, "use letters, digits, dots", "lock group %q is no plain word", *spec.lock)
+		c.fail(spec.at, "use letters, digits, dots", `lock group "%s" is no plain word`, brief(*spec.lock))
 		return
 	}
 	cmd := c.add(a, spec)

@@ -122,7 +122,7 @@ func (f *fileSpec) check() (errs []error) {
 
 func once(errs []error, seen map[string]place, what, name string, at place) []error {
 	if first, ok := seen[name]; ok {
-		return append(errs, at.errorf("", "%s %q stands twice, first at %d:%d", what, name, first.line, first.column))
+		return append(errs, at.errorf("", `%s "%s" stands twice, first at %d:%d`, what, brief(name), first.line, first.column))
 	}
 	seen[name] = at
 	return errs

@@ -92,7 +92,7 @@ func (r *reader) budgets(b *budgetSpec) []field {
 }
 
 func (r *reader) api(n ast.Node) *apiSpec {
-	a := &apiSpec{at: r.at(n)}
+	a, before := &apiSpec{at: r.at(n)}, len(r.errs)
 	r.mapping(n, "an API",
 		field{"name", func(n ast.Node) { a.at, a.name = r.at(n), r.word(n, "name") }},
 		field{"named_by", func(n ast.Node) {
@@ -108,7 +108,7 @@ func (r *reader) api(n ast.Node) *apiSpec {
 			r.list(n, "commands", func(n ast.Node) { a.commands = append(a.commands, r.command(n)) })
 		}},
 	)
-	if a.name == "" {
+	if a.name == "" && len(r.errs) == before {
 		r.errs = append(r.errs, a.at.errorf("add name: …", "an API has no name"))
 	}
 	return a
@@ -128,7 +128,7 @@ func (r *reader) parameters(n ast.Node, a *apiSpec) {
 }
 
 func (r *reader) command(n ast.Node) *commandSpec {
-	c := &commandSpec{}
+	c, before := &commandSpec{}, len(r.errs)
 	c.at = r.at(n)
 	fields := append(r.budgets(&c.budgetSpec),
 		field{"name", func(n ast.Node) { c.at, c.name = r.at(n), r.text(n, "name") }},
@@ -144,7 +144,7 @@ func (r *reader) command(n ast.Node) *commandSpec {
 		field{"slow", func(n ast.Node) { c.slow = r.flag(n, "slow") }},
 	)
 	r.mapping(n, "a command", fields...)
-	if c.name == "" {
+	if c.name == "" && len(r.errs) == before {
 		r.errs = append(r.errs, c.at.errorf("add name: …", "a command has no name"))
 	}
 	return c
@@ -155,7 +155,7 @@ func (r *reader) command(n ast.Node) *commandSpec {
 func (r *reader) word(n ast.Node, what string) string {
 	s := r.text(n, what)
 	if s != "" && !printable(s, '!') {
-		r.fail(n, "use up to 64 letters, digits and signs", "%s %q is no plain word", what, s)
+		r.fail(n, "use up to 64 letters, digits and signs", `%s "%s" is no plain word`, what, brief(s))
 		return ""
 	}
 	return s

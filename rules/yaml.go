@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -94,12 +93,12 @@ func (r *reader) syntax(err error) error {
 	p := place{file: r.file}
 	var y yaml.Error
 	if !errors.As(err, &y) {
-		return p.errorf("", "not YAML: %v", err)
+		return p.errorf("", "not YAML: %s", Escape([]byte(err.Error()), maxQuoted))
 	}
 	if tk := y.GetToken(); tk != nil && tk.Position != nil {
 		p.line, p.column = tk.Position.Line, tk.Position.Column
 	}
-	return p.errorf("", "not YAML: %s", y.GetMessage())
+	return p.errorf("", "not YAML: %s", Escape([]byte(y.GetMessage()), maxQuoted))
 }
 
 // field is a key that a mapping may have.
@@ -121,7 +120,7 @@ func (r *reader) mapping(n ast.Node, what string, fields ...field) {
 		for i, f := range fields {
 			names[i] = f.name
 		}
-		r.fail(key.Key, hint(name, names), "unknown key %q of %s", name, what)
+		r.fail(key.Key, hint(name, names), `unknown key "%s" of %s`, brief(name), what)
 	})
 }
 
@@ -188,7 +187,7 @@ func (r *reader) oneOf(n ast.Node, what string, names []string) (int, bool) {
 			return i, true
 		}
 	}
-	r.fail(n, hint(s, names), "unknown %s %q", what, s)
+	r.fail(n, hint(s, names), `unknown %s "%s"`, what, brief(s))
 	return 0, false
 }
 
@@ -214,7 +213,7 @@ func (r *reader) budget(n ast.Node, what string) *time.Duration {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
-		r.fail(n, want, "%s %q is no duration", what, s)
+		r.fail(n, want, `%s "%s" is no duration`, what, brief(s))
 		return nil
 	case d <= 0 || d > maxBudget:
 		r.fail(n, want, "%s %s is not between 0 and %s", what, s, maxBudget)
@@ -234,7 +233,7 @@ func describe(n ast.Node) string {
 	case *ast.SequenceNode:
 		return "a list"
 	case *ast.StringNode:
-		return "the text " + strconv.Quote(n.Value)
+		return `the text "` + brief(n.Value) + `"`
 	case *ast.LiteralNode:
 		return "a block of text"
 	default:
@@ -246,8 +245,14 @@ func describeToken(tk *token.Token) string {
 	if tk == nil {
 		return "something else"
 	}
-	return strings.ToValidUTF8(tk.Value, "?")
+	return brief(tk.Value)
 }
+
+// maxQuoted bounds what an error quotes of the YAML parser's own words.
+const maxQuoted = 200
+
+// brief is a piece of the file, fit for one line of a terminal.
+func brief(s string) string { return Escape([]byte(s), maxName) }
 
 // hint proposes the nearest of names, or lists them if none is near.
 func hint(got string, names []string) string {
