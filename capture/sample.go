@@ -60,6 +60,10 @@ type Sample struct {
 	Unaccepted          int
 	UnacceptedCloseWait int
 
+	// Stale says that Sockets and Unaccepted are those of an earlier sample:
+	// the full table is read less often when it is long.
+	Stale bool
+
 	Listen    []Backlog
 	Overflows uint64       // ListenOverflows of the node's network namespace, a counter
 	Drops     uint64       // ListenDrops, a counter

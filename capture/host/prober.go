@@ -1,0 +1,227 @@
+package host
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"stallwatch/capture"
+)
+
+// share is how much of a core the prober may take: one part in share.
+const share = 100
+
+// addrsEvery is how often the addresses are read again; they seldom change.
+const addrsEvery = time.Minute
+
+// Prober samples one node's process. Sample and Close belong to one
+// goroutine; WantConns may be called from any.
+type Prober struct {
+	opts Options
+	proc proc
+	cpu  func() time.Duration // processor time of this thread
+	diag *diag                // nil: refused, /proc is read instead
+	own  uint64               // our network namespace, 0 if not known
+
+	pid     int
+	started string   // of pid
+	netDir  string   // where its sockets are listed; "": not found
+	inodes  []uint64 // of its listeners, when last looked at
+	findErr error
+	nextTry time.Time // when to look for the process again
+
+	wantConns atomic.Bool
+	last      table     // the last full table
+	nextTable time.Time // when a full one may be read again
+	listening []uint64  // inodes of the listeners in the latest table
+
+	addrs     []netip.Addr // never changed, only replaced
+	nextAddrs time.Time
+}
+
+// New prepares a prober. It reads nothing of the node yet: a node that does
+// not run now is found when it does.
+func New(o Options) (*Prober, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	p := &Prober{opts: o, proc: proc{o.Root}, cpu: threadCPU}
+	p.wantConns.Store(true)
+	p.own, _ = namespaceID(filepath.Join(o.Root, "self", "net"))
+	if onProcfs(o.Root) {
+		p.diag, _ = openDiag() // refused (seccomp, an old kernel): /proc does as well
+	}
+	return p, nil
+}
+
+// Close gives back what New took.
+func (p *Prober) Close() error {
+	if p.diag != nil {
+		p.diag.close()
+		p.diag = nil
+	}
+	return nil
+}
+
+// WantConns asks for the whole socket table in the next full sample, as the
+// first one has it.
+func (p *Prober) WantConns() { p.wantConns.Store(true) }
+
+// Sample returns what is so at now. It never returns nil.
+func (p *Prober) Sample(now time.Time) *capture.Sample {
+	// The thread's own processor time is the measure: stay on it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	s := p.sample(now)
+	if p.moved(s, now) {
+		p.forget()
+		s = p.sample(now)
+	}
+	return s
+}
+
+// sample does what Sample does, once.
+func (p *Prober) sample(now time.Time) *capture.Sample {
+	s := &capture.Sample{FDs: unknown, FDLimit: unknown}
+	err := p.locate(now)
+	if p.netDir != "" {
+		err = errors.Join(err, p.readSockets(s, now))
+	}
+	if p.pid != 0 {
+		s.PID, s.Process = p.pid, p.proc.name(p.pid)
+		err = errors.Join(err, p.readProcess(s, now))
+	}
+	s.Err = firstLine(err)
+	return s
+}
+
+// locate finds the process, unless it is known and still there.
+func (p *Prober) locate(now time.Time) error {
+	if p.pid != 0 {
+		if p.proc.exists(p.pid) && p.proc.started(p.pid) == p.started {
+			return nil
+		}
+		p.findErr = fmt.Errorf("process %d has ended", p.pid)
+		p.forget()
+	}
+	if wait := p.nextTry.Sub(now); wait > 0 && wait < maxWait {
+		return p.findErr
+	}
+	spent := p.cpu()
+	p.pid, p.findErr = p.find()
+	p.nextTry = now.Add(share * (p.cpu() - spent))
+	if p.pid != 0 {
+		p.started, p.netDir = p.proc.started(p.pid), p.proc.path(p.pid, "net")
+	}
+	return p.findErr
+}
+
+// maxWait bounds any waiting time: beyond it the clock was set back.
+const maxWait = time.Hour
+
+// forget makes the next sample look for the process anew, as soon as the cost
+// of the last search allows.
+func (p *Prober) forget() {
+	p.pid, p.started, p.netDir, p.inodes = 0, "", "", nil
+	p.nextTable, p.nextAddrs = time.Time{}, time.Time{}
+	p.addrs, p.last = nil, table{}
+}
+
+// moved reports whether the port is now listened on by other sockets than
+// before: the node was restarted, or another process has taken its port. A
+// port that nobody listens on has not moved: the process may be on its way
+// down, and its descriptors still count.
+func (p *Prober) moved(s *capture.Sample, now time.Time) bool {
+	if len(s.Listen) == 0 || len(p.listening) == 0 {
+		return false
+	}
+	slices.Sort(p.listening)
+	if p.inodes == nil || p.opts.PID != 0 {
+		p.inodes = slices.Clone(p.listening)
+		return false
+	}
+	return now.After(p.nextTry) && !slices.Equal(p.inodes, p.listening)
+}
+
+// readSockets fills in the sockets of the ports.
+func (p *Prober) readSockets(s *capture.Sample, now time.Time) error {
+	if wait := p.nextTable.Sub(now); wait > 0 && wait < maxWait {
+		return p.readListeners(s)
+	}
+	t := table{ports: p.opts.Ports, wantConns: p.wantConns.Load()}
+	spent := p.cpu()
+	if err := p.readTable(&t, allStates); err != nil {
+		return p.explainSockets(err)
+	}
+	p.nextTable = now.Add(share * (p.cpu() - spent))
+	if t.wantConns {
+		p.wantConns.Store(false)
+	}
+	t.fill(s)
+	p.listening = t.inodes
+	t.conns = nil
+	p.last = t
+	return nil
+}
+
+// readListeners fills in the accept queues, which are cheap to read by
+// netlink, and repeats the rest from the last full table.
+func (p *Prober) readListeners(s *capture.Sample) error {
+	t := p.last
+	if p.usesDiag() {
+		t = table{ports: p.opts.Ports}
+		if err := p.readTable(&t, listenOnly); err != nil {
+			return p.explainSockets(err)
+		}
+	}
+	p.last.fill(s)
+	s.Listen, s.Sockets[capture.Listen], s.Stale = t.listen, t.sockets[capture.Listen], true
+	p.listening = t.inodes
+	return nil
+}
+
+// usesDiag reports whether netlink shows the node's namespace, which it does
+// if that is our own.
+func (p *Prober) usesDiag() bool {
+	if p.diag == nil {
+		return false
+	}
+	id, ok := namespaceID(p.netDir)
+	return ok && id == p.own
+}
+
+// readTable reads the sockets in states, by netlink where it can. When the
+// kernel refuses it once (seccomp; before 4.16 it does not know the filter)
+// it will again.
+func (p *Prober) readTable(t *table, states uint32) error {
+	if p.usesDiag() {
+		err := p.diag.read(t, states)
+		if err == nil {
+			return nil
+		}
+		p.Close()
+		*t = table{ports: t.ports, wantConns: t.wantConns}
+	}
+	return readProcTCP(p.netDir, t)
+}
+
+// readProcess fills in what is known of the process itself.
+func (p *Prober) readProcess(s *capture.Sample, now time.Time) error {
+	var err, limitErr error
+	s.FDs, err = p.proc.countFDs(p.pid)
+	s.FDLimit, limitErr = p.proc.fdLimit(p.pid)
+	s.Overflows, s.Drops = p.proc.overflows(p.pid)
+	if wait := p.nextAddrs.Sub(now); wait <= 0 || wait > maxWait {
+		p.addrs, p.nextAddrs = p.proc.addrs(p.pid), now.Add(addrsEvery)
+	}
+	s.Addrs = p.addrs
+	return p.explainProcess(cmp.Or(err, limitErr))
+}
