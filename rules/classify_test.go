@@ -7,7 +7,9 @@ import (
 	"compress/zlib"
 	"io"
 	"strings"
+	"sync"
 	"testing"
+	"unsafe"
 )
 
 func post(body string) *Request {
@@ -288,5 +290,38 @@ func TestShapeMethods(t *testing.T) {
 	}
 	if z := (Shape{}); z.String() != "" || z.Has("depth") {
 		t.Errorf("zero shape: got %q", z.String())
+	}
+}
+
+// Several shards share one Set.
+func TestClassifyConcurrently(t *testing.T) {
+	s := Default()
+	zipped := func() []byte {
+		var b bytes.Buffer
+		return pack(t, gzip.NewWriter(&b), &b, `{"command":"getTips"}`)
+	}()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				r := post(string(zipped))
+				r.ContentEncoding = []byte("gzip")
+				if v := s.Classify(r); v.Command.Name != "getTips" {
+					t.Errorf("got %s, want getTips", v.Command.Name)
+				}
+				if v := s.Classify(get("GET", "/api/core/v2/info")); v.Why != whyRoute {
+					t.Errorf("got %s by %s", v.Command.Name, v.Why)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Each call in flight keeps a Verdict: a million of them are in the budget of
+// a small node.
+func TestVerdictIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(Verdict{}); size > 224 {
+		t.Errorf("a Verdict has %d bytes, want at most 224", size)
 	}
 }

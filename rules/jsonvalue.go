@@ -39,16 +39,6 @@ func (v *value) size() int {
 	return n
 }
 
-// is reports whether the string says s.
-func (v *value) is(s string) bool {
-	if !v.esc {
-		return string(v.text) == s
-	}
-	var buf [maxName]byte
-	text, whole := v.decode(buf[:0])
-	return whole && string(text) == s
-}
-
 // maxNumber bounds a number's text: the longest a float64 needs is 24 bytes.
 const maxNumber = 32
 
