@@ -40,6 +40,17 @@ func (o Outcome) String() string {
 // MarshalText writes the name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads the name.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for i, name := range outcomeNames {
+		if name == string(text) {
+			*o = Outcome(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("no outcome is named %q", text)
+}
+
 // Failed reports whether the client was let down by the node.
 func (o Outcome) Failed() bool { return o >= Refused }
 

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"runtime"
@@ -132,7 +131,7 @@ func Play(ctx context.Context, p *NodeProc, sc Scenario) (Result, error) {
 	s.Clients.Target = orElse(s.Clients.Target, p.Addr)
 	s.Attack.Target = orElse(s.Attack.Target, p.Addr)
 	r := Result{Start: time.Now().UTC(), Node: p.Addr, PID: p.PID, FDLimit: p.FDLimit}
-	s.tell(Began, fmt.Sprintf("node %s, pid %d, %d descriptors", p.Addr, p.PID, p.FDLimit))
+	s.tell(Began, r.began())
 
 	ctx, cancel := context.WithTimeout(ctx, s.Length)
 	defer cancel()
@@ -144,7 +143,7 @@ func Play(ctx context.Context, p *NodeProc, sc Scenario) (Result, error) {
 	wg.Wait()
 	r.End = time.Now().UTC()
 	r.sum(p)
-	s.tell(Ended, fmt.Sprintf("%d honest calls answered, %d failed; %d calls of the attack", r.Answered, r.Failed, r.AttackCalls))
+	s.tell(Ended, r.ended())
 	return r, attackErr
 }
 
@@ -157,7 +156,7 @@ func (s *play) attack(ctx context.Context, p *NodeProc, r *Result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.AttackStart = time.Now().UTC()
-	s.tell(AttackBegan, fmt.Sprintf("%g calls/s of getTransactionsToApprove with the reference of 2018", s.Attack.Rate))
+	s.tell(AttackBegan, attackBegan)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		select {
@@ -216,7 +215,7 @@ func (s *play) tell(k StepKind, text string) {
 }
 
 func (s *play) tellFailure(c Call) {
-	s.tellAt(Step{c.End, FirstFailure, fmt.Sprintf("%s %s", c.Command, c.Outcome)})
+	s.tellAt(Step{c.End, FirstFailure, c.failed()})
 }
 
 func (s *play) tellAt(step Step) {

@@ -1,0 +1,136 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"stallwatch/cmd/internal/demo"
+)
+
+// bothLegs captures what goes to the proxy and from it to the node.
+const bothLegs = "tcp port 14265 or tcp port 14267"
+
+// nginxConf has one worker, gzip as GUIs in front of a node have it, and
+// passes the client's address on. nginx closes its side towards the node when
+// a client gives up (proxy_ignore_client_abort off): the node sees a FIN.
+const nginxConf = `daemon off;
+master_process on;
+worker_processes 1;
+user root;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events { worker_connections 512; }
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	types { application/json json; }
+	gzip on; gzip_types application/json; gzip_min_length 100; gzip_proxied any;
+	upstream node { server 127.0.0.1:14265; keepalive 4; }
+	server {
+		listen 127.0.0.1:14267;
+		client_max_body_size 8m;
+		location / {
+			proxy_pass http://node;
+			proxy_http_version 1.1;
+			proxy_set_header Connection "";
+			proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+			proxy_read_timeout 300s;
+		}
+	}
+}
+`
+
+// haproxyConf has the time-outs of nuriel77/iri-playbook of January 2018
+// (roles/loadbalancer/templates/haproxy.cfg.j2), without its deny rules,
+// which would end the story before it begins.
+const haproxyConf = `global
+	maxconn 720
+defaults
+	mode http
+	option forwardfor
+	timeout client 5m
+	timeout client-fin 5m
+	timeout http-request 10s
+	timeout queue 10s
+	timeout connect 10s
+	timeout server 300s
+	timeout server-fin 5m
+frontend api
+	bind 127.0.0.1:14267
+	default_backend node
+backend node
+	server iri 127.0.0.1:14265
+`
+
+// nginx starts one with the configuration; %[1]s in it is the stage's Temp.
+func nginx(st *Stage, conf string) (Target, error) {
+	path, err := st.write("nginx.conf", fmt.Sprintf(conf, st.Temp))
+	if err != nil {
+		return Target{}, err
+	}
+	cmd, err := st.Serve(proxyAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	if err != nil {
+		return Target{}, err
+	}
+	return Target{worker(cmd), proxyPort}, nil
+}
+
+// worker is the first child of a process: nginx's master has no sockets of
+// clients. Without children it is the process itself.
+func worker(cmd *exec.Cmd) int {
+	pid := cmd.Process.Pid
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return pid
+	}
+	if f := strings.Fields(string(b)); len(f) > 0 {
+		if child, err := strconv.Atoi(f[0]); err == nil {
+			return child
+		}
+	}
+	return pid
+}
+
+func playNginx(ctx context.Context, st *Stage) error {
+	return playProxy(ctx, st, func() (Target, error) { return nginx(st, nginxConf) })
+}
+
+func playHAProxy(ctx context.Context, st *Stage) error {
+	return playProxy(ctx, st, func() (Target, error) {
+		path, err := st.write("haproxy.cfg", haproxyConf)
+		if err != nil {
+			return Target{}, err
+		}
+		cmd, err := st.Serve(proxyAddr, "haproxy", "-db", "-f", path)
+		if err != nil {
+			return Target{}, err
+		}
+		return Target{cmd.Process.Pid, proxyPort}, nil
+	})
+}
+
+// playProxy plays the attack through a proxy.
+func playProxy(ctx context.Context, st *Stage, start func() (Target, error)) error {
+	if err := st.Capture("lo", bothLegs); err != nil {
+		return err
+	}
+	s := demo.DefaultScenario()
+	s.Node.Listen = nodeAddr
+	p, err := st.Node(s.Node)
+	if err != nil {
+		return err
+	}
+	proxy, err := start()
+	if err != nil {
+		return err
+	}
+	if err := st.Truth(Target{p.PID, nodePort}, proxy); err != nil {
+		return err
+	}
+	s.Clients.Target, s.Attack.Target = proxyAddr, proxyAddr
+	return st.Play(ctx, p, s)
+}

@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"stallwatch/capture"
+)
+
+// Every is the time between two truths. Instants are multiples of it in Unix
+// time, so every fifth stands at a whole second.
+const Every = 200 * time.Millisecond
+
+// Truth is what the kernel says about a port and its process at one instant:
+// a line of NAME.truth.jsonl. Sockets are the server's side only; those in the
+// accept queue are counted in their state and again in Unaccepted.
+type Truth struct {
+	Time        time.Time      `json:"time"`         // when reading began
+	Took        float64        `json:"took_seconds"` // the tables are not read in one instant
+	Port        uint16         `json:"port"`
+	PID         int            `json:"pid"`
+	FDs         int            `json:"fds"` // -1: the process is gone
+	FDLimit     int            `json:"fd_limit"`
+	Sockets     map[string]int `json:"sockets"`              // by state, those that are not zero
+	Unaccepted  int            `json:"unaccepted"`           // established or half closed, without an inode
+	UnacceptedC int            `json:"unaccepted_closewait"` // those of them in CLOSE_WAIT
+	ListenQueue int            `json:"listen_queue"`
+}
+
+// Target is a process and a port to watch.
+type Target struct {
+	PID  int
+	Port uint16
+}
+
+// Record writes a truth of each target every 200 ms until ctx is done. The
+// tables are those of the process's network namespace; when the process is
+// gone they are read through this one's, so that its port can still be seen.
+// proc is the root of procfs.
+func Record(ctx context.Context, proc string, targets []Target, w io.Writer) error {
+	out := json.NewEncoder(w)
+	for {
+		next := time.Now().Truncate(Every).Add(Every)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(next)):
+		}
+		for _, t := range targets {
+			truth, err := read(proc, t)
+			if err != nil {
+				return err
+			}
+			if err := out.Encode(truth); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// read takes one truth.
+func read(proc string, t Target) (Truth, error) {
+	began := time.Now()
+	tr := Truth{Time: began.UTC(), Port: t.Port, PID: t.PID, FDs: -1, FDLimit: -1, Sockets: map[string]int{}}
+	dir := filepath.Join(proc, strconv.Itoa(t.PID))
+	// A process that dies between two of these reads is gone, not an error.
+	tables := [][]byte{}
+	for _, name := range []string{"tcp", "tcp6"} {
+		b, err := os.ReadFile(filepath.Join(dir, "net", name))
+		if err != nil {
+			b, err = os.ReadFile(filepath.Join(proc, "self", "net", name))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return tr, err
+		}
+		tables = append(tables, b)
+	}
+	tr.Took = time.Since(began).Seconds()
+	for _, table := range tables {
+		if err := tr.count(table); err != nil {
+			return tr, err
+		}
+	}
+	if fds, err := os.ReadDir(filepath.Join(dir, "fd")); err == nil {
+		tr.FDs = len(fds)
+	}
+	if limits, err := os.ReadFile(filepath.Join(dir, "limits")); err == nil {
+		tr.FDLimit = softLimit(limits)
+	}
+	return tr, nil
+}
+
+// count adds the sockets of a table in the format of
+// net/ipv4/tcp_ipv4.c:get_tcp4_sock. The columns shift with long numbers, so
+// they are taken as fields.
+func (tr *Truth) count(table []byte) error {
+	lines := bufio.NewScanner(bytes.NewReader(table))
+	lines.Scan() // the header
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) < 10 {
+			return fmt.Errorf("socket table line %q has %d fields", lines.Text(), len(f))
+		}
+		_, portHex, _ := strings.Cut(f[1], ":")
+		port, err := strconv.ParseUint(portHex, 16, 16)
+		if err != nil {
+			return fmt.Errorf("socket table line %q: %w", lines.Text(), err)
+		}
+		if uint16(port) == tr.Port {
+			if err := tr.add(f[3], f[4], f[9]); err != nil {
+				return fmt.Errorf("socket table line %q: %w", lines.Text(), err)
+			}
+		}
+	}
+	return lines.Err()
+}
+
+// add counts one socket; queues is tx_queue:rx_queue, and of a listening
+// socket rx_queue is sk_ack_backlog.
+func (tr *Truth) add(stateHex, queues, inode string) error {
+	n, err := strconv.ParseUint(stateHex, 16, 8)
+	if err != nil {
+		return err
+	}
+	state := capture.State(n)
+	tr.Sockets[state.String()]++
+	switch {
+	case state == capture.Listen:
+		_, rx, _ := strings.Cut(queues, ":")
+		q, err := strconv.ParseUint(rx, 16, 32)
+		tr.ListenQueue += int(q)
+		return err
+	case inode != "0":
+	case state == capture.CloseWait:
+		tr.UnacceptedC++
+		tr.Unaccepted++
+	case state == capture.Established:
+		tr.Unaccepted++
+	}
+	return nil
+}
+
+// softLimit finds the soft limit of open files in /proc/PID/limits; -1 if it
+// is not there or unlimited.
+func softLimit(limits []byte) int {
+	for line := range strings.Lines(string(limits)) {
+		if rest, ok := strings.CutPrefix(line, "Max open files"); ok {
+			if f := strings.Fields(rest); len(f) > 0 {
+				if n, err := strconv.Atoi(f[0]); err == nil {
+					return n
+				}
+			}
+		}
+	}
+	return -1
+}
