@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ const startTimeout = 10 * time.Second
 // stopped it) or until it dies, and tells its parent on out. Its result is
 // the exit code.
 func NodeMain(args []string, in io.Reader, out, logTo io.Writer) int {
+	// An interrupt from the keyboard goes to the parent as well, which then
+	// ends the play in order; a node that dies of it would look like a victim.
+	signal.Ignore(os.Interrupt)
 	l := log.New(logTo, "demo-node: ", log.LUTC|log.Ldate|log.Lmicroseconds)
 	o, err := parseNode(args, logTo)
 	if err != nil {
@@ -110,9 +114,10 @@ type NodeProc struct {
 	dir   string        // removed by Stop iff not empty
 	ended chan struct{} // closed when the process is gone and waited for
 
-	mu    sync.Mutex // guards notes and err
+	mu    sync.Mutex // guards what follows
 	notes []Note
 	err   error
+	end   time.Time // zero while the process lives
 }
 
 // Start runs exe (a program that calls NodeMain for NodeCommand: os.Executable
@@ -171,7 +176,7 @@ func (p *NodeProc) run(listening chan<- Note) error {
 		err := p.cmd.Wait()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.err = err
+		p.err, p.end = err, time.Now().UTC()
 	}()
 	return nil
 }
@@ -220,6 +225,17 @@ func (p *NodeProc) Note(k NoteKind) (n Note, ok bool) {
 		}
 	}
 	return Note{}, false
+}
+
+// death is the node's own word on its death or, if it was killed and had no
+// time for one, what the system says; ok is false while it lives.
+func (p *NodeProc) death() (n Note, ok bool) {
+	if n, ok := p.Note(Dead); ok {
+		return n, true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Note{Time: p.end, Kind: Dead, Text: fmt.Sprintf("process ended: %v", p.err)}, !p.end.IsZero()
 }
 
 // Stop kills the process, waits for it and removes its database. It may be

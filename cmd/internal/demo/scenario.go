@@ -177,15 +177,11 @@ func (s *play) wait(ctx context.Context, p *NodeProc) {
 	select {
 	case <-ctx.Done():
 	case <-p.Ended():
-		s.tell(NodeDied, deathOf(p).Text)
+		if n, dead := p.death(); dead && ctx.Err() == nil {
+			s.tell(NodeDied, n.Text)
+		}
 		sleep(ctx, s.AfterDeath)
 	}
-}
-
-// deathOf is the node's own word on its death, if it had time for one.
-func deathOf(p *NodeProc) Note {
-	n, _ := p.Note(Dead)
-	return n
 }
 
 // sum fills the result from the logs.
@@ -193,8 +189,9 @@ func (r *Result) sum(p *NodeProc) {
 	if n, ok := p.Note(OutOfDescriptors); ok {
 		r.EMFILE = n.Time
 	}
-	dead := deathOf(p)
-	r.Death, r.DeathReason = dead.Time, dead.Text
+	if n, ok := p.death(); ok {
+		r.Death, r.DeathReason = n.Time, n.Text
+	}
 	for i := range r.Calls {
 		switch c := &r.Calls[i]; {
 		case c.Outcome.Failed():

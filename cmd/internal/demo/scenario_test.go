@@ -113,3 +113,44 @@ func self(t *testing.T) string {
 	}
 	return exe
 }
+
+// TestKilled: a node that is killed from outside has died too.
+func TestKilled(t *testing.T) {
+	p, err := Start(self(t), NodeOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	s := Scenario{Clients: ClientOptions{Rate: 50}, Length: 20 * time.Second}
+	s.Tell = func(step Step) {
+		if step.Kind == Began {
+			if err := p.cmd.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r, err := Play(t.Context(), p, s)
+	if err != nil || r.Death.IsZero() || !strings.Contains(r.DeathReason, "killed") {
+		t.Errorf("death at %v of %q (%v), want a kill", r.Death, r.DeathReason, err)
+	}
+}
+
+// TestInterrupted: a play that is cut short ends at once, and the node lives.
+func TestInterrupted(t *testing.T) {
+	p, err := Start(self(t), NodeOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := Scenario{Clients: ClientOptions{Rate: 50}, Attack: AttackOptions{Rate: 10}, Length: time.Hour}
+	s.Tell = func(step Step) {
+		if step.Kind == AttackBegan {
+			cancel()
+		}
+	}
+	r, err := Play(ctx, p, s)
+	if err != nil || !r.Death.IsZero() || r.Failed != 0 {
+		t.Errorf("got %+v (%v), want a living node and no failed call", r, err)
+	}
+}
