@@ -15,10 +15,10 @@ func TestDeath(t *testing.T) {
 	var steps []StepKind
 	s := Scenario{
 		Node:       NodeOptions{Workers: 8, FDLimit: 40, AppendEvery: 50 * time.Millisecond},
-		Clients:    ClientOptions{Rate: 30, Keep: 2, Timeout: 600 * time.Millisecond, Seed: 1},
+		Clients:    ClientOptions{Rate: 30, Keep: 2, Timeout: 20 * time.Second, Seed: 1},
 		Attack:     AttackOptions{Rate: 20, Patience: 100 * time.Millisecond},
 		WarmUp:     300 * time.Millisecond,
-		Length:     20 * time.Second,
+		Length:     time.Minute,
 		AfterDeath: 100 * time.Millisecond,
 		Tell:       func(s Step) { steps = append(steps, s.Kind) },
 	}
