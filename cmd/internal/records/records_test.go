@@ -100,7 +100,7 @@ func one(r *Writer) {
 	st.Tracker.Opened = 5
 	st.Tracker.Oddities[httpreassembly.LengthAndChunked] = 1
 	st.Tracker.GapBytes = 1460
-	r.Summary(&st)
+	r.Summary(st)
 }
 
 func stream(t *testing.T, o Options, fill func(*Writer)) string {
@@ -117,7 +117,7 @@ func stream(t *testing.T, o Options, fill func(*Writer)) string {
 var trusted = []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}
 
 func TestGolden(t *testing.T) {
-	got := stream(t, Options{Redact: true, Release: "0.1.0", Sources: []string{"a \"b\".pcap", "tïme\u202e.pcap"}, RulesDigest: "0123456789abcdef", Trusted: trusted}, one)
+	got := stream(t, Options{Redact: true, Version: "0.1.0", Sources: []string{"a \"b\".pcap", "tïme\u202e.pcap"}, RulesDigest: "0123456789abcdef", Trusted: trusted}, one)
 	path := filepath.Join("testdata", "stream.jsonl")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
@@ -328,7 +328,7 @@ func TestGapsOfASecondAreOneLine(t *testing.T) {
 		for i := range 3000 {
 			r.Event(&httpreassembly.Event{At: after(time.Duration(i) * ms), Kind: httpreassembly.Gap, Bytes: 10}, nil)
 		}
-		r.Summary(&pipeline.Stats{})
+		r.Summary(pipeline.Stats{})
 	})
 	var gaps, size float64
 	lines := 0

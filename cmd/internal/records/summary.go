@@ -47,7 +47,7 @@ func (t *tally) alert(a *detect.Alert) {
 }
 
 // Summary writes the last line of a run.
-func (r *Writer) Summary(st *pipeline.Stats) {
+func (r *Writer) Summary(st pipeline.Stats) {
 	if r.holes.n > 0 {
 		r.writeHoles()
 	}

@@ -13,9 +13,9 @@ import (
 	"stallwatch/rules"
 )
 
-// Version is the stream's version. Adding keys keeps it, changing a meaning
+// StreamVersion is the version of the format. Adding keys keeps it, changing a meaning
 // raises it.
-const Version = 1
+const StreamVersion = 1
 
 // bufferBytes is when lines are handed to the io.Writer. A line is at most a
 // few KiB, so the buffer never grows much beyond it.
@@ -24,7 +24,7 @@ const bufferBytes = 64 << 10
 // Options configure a Writer.
 type Options struct {
 	Redact      bool     // targets lose values and long path segments
-	Release     string   // of the program
+	Version     string   // of the program
 	Sources     []string // interfaces or files, in order
 	RulesDigest string
 	Exchanges   Which // which exchanges become a record
@@ -65,8 +65,8 @@ func New(w io.Writer, o Options) *Writer {
 	r.l.b = make([]byte, 0, bufferBytes+8<<10)
 	l := &r.l
 	l.begin("stream")
-	l.int("version", Version)
-	l.text("stallwatch", o.Release)
+	l.int("version", StreamVersion)
+	l.text("stallwatch", o.Version)
 	l.open("sources", '[')
 	for _, s := range o.Sources {
 		l.comma()

@@ -1,0 +1,88 @@
+package report
+
+import (
+	"github.com/rs/zerolog"
+
+	"stallwatch/capture"
+	"stallwatch/cmd/internal/text"
+	"stallwatch/detect"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// Log writes a line for each change of an alert and for each loss. It is a
+// pipeline.Sink.
+//
+// The message is the alert's name and nothing else: zerolog's console writer
+// prints messages unescaped, so whatever an attacker may have touched goes to
+// fields, escaped before. The line's own time is the logger's; the alert's
+// stands in the field at.
+type Log struct{ log zerolog.Logger }
+
+// NewLog returns a Log. Make the logger once and for all: console style for a
+// terminal, JSON otherwise.
+func NewLog(l zerolog.Logger) *Log { return &Log{l} }
+
+// Event implements pipeline.Sink: single exchanges are no news.
+func (g *Log) Event(*httpreassembly.Event, *rules.Verdict) {}
+
+// Finding implements pipeline.Sink.
+func (g *Log) Finding(f *detect.Finding) {
+	if f.Kind != detect.AlertChanged {
+		return
+	}
+	a := f.Alert
+	e := g.log.WithLevel(level(a)).Str("at", a.At.String()).Str("state", text.AlertState(a.State)).
+		Str("severity", text.Severity(a.Severity)).Str("subject", clean(a.Subject)).Str("summary", clean(a.Summary))
+	if a.State == detect.Firing {
+		e = e.Str("why", clean(a.Why))
+	}
+	if a.Client.IsValid() {
+		e = e.Str("client", a.Client.WithZone("").String())
+	}
+	e = evidenceFields(e, &a.Evidence)
+	if a.Confidence > 0 && a.Confidence < 1 {
+		e = e.Float64("confidence", a.Confidence)
+	}
+	e.Msg(clean(a.Name))
+}
+
+func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
+	if len(v.Calls) > 0 {
+		c := &v.Calls[0]
+		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", c.Client.String()).Dur("culprit_age", c.Age).Str("verdict", string(c.Verdict))
+		if c.Raw != "" {
+			e = e.Str("culprit_raw", clean(c.Raw))
+		}
+	}
+	for _, n := range []struct {
+		key string
+		n   int
+	}{{"in_flight", v.InFlight}, {"close_wait", v.CloseWait}, {"close_wait_kernel", v.CloseWaitKernel},
+		{"unaccepted", v.Unaccepted}, {"fds", v.FDs}, {"fd_limit", v.FDLimit}} {
+		if n.n > 0 {
+			e = e.Int(n.key, n.n)
+		}
+	}
+	if v.HasETA {
+		e = e.Dur("fd_eta", v.ETA)
+	}
+	return e
+}
+
+func level(a *detect.Alert) zerolog.Level {
+	switch {
+	case a.State == detect.Resolved || a.Severity <= detect.Info:
+		return zerolog.InfoLevel
+	case a.Severity == detect.Warning:
+		return zerolog.WarnLevel
+	}
+	return zerolog.ErrorLevel
+}
+
+// Loss implements pipeline.Sink. CaptureLoss is the alert; this is the trace.
+func (g *Log) Loss(at capture.Time, l capture.Loss) {
+	g.log.Debug().Str("at", at.String()).Uint64("kernel", l.Kernel).Uint64("interface", l.Interface).Msg("packets lost")
+}
+
+func clean(s string) string { return string(text.AppendClean(nil, s, text.MaxField)) }
