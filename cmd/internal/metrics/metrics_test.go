@@ -183,6 +183,22 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 }
 
+// The embedded rules are the ones most pages are made of.
+func TestDefaultRules(t *testing.T) {
+	m := New(rules.Default(), Options{Version: "0.1.0"})
+	if m.digest == "" {
+		t.Errorf("the rules have no digest")
+	}
+	hostile(m)
+	_, body := page(t, m, "/metrics")
+	if n := strings.Count(body, "\nstallwatch_"); n > 500 || len(body) > 64<<10 {
+		t.Errorf("%d series in %d bytes, want at most 500 in 64 KiB", n, len(body))
+	}
+	if !strings.Contains(body, `rules="`+m.digest+`"`) {
+		t.Errorf("build_info does not name the rules")
+	}
+}
+
 // Those who ask for everything first must not take the labels of what tells
 // of a stall.
 func TestReservedLabels(t *testing.T) {

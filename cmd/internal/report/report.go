@@ -90,7 +90,7 @@ func (r *Report) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 			r.closeWait.add(ev.At, 1)
 		}
 	case httpreassembly.Closed:
-		if ev.Summary.CloseWait != 0 && ev.How != httpreassembly.ByCaptureEnd {
+		if ev.Summary.CloseWait != 0 {
 			r.closeWait.add(ev.At, -1)
 		}
 	case httpreassembly.Refused:
@@ -108,8 +108,8 @@ func (r *Report) fail(at capture.Time) {
 	}
 }
 
-// done counts an exchange. Cut ones at the end of a run are the calls in
-// flight; Finding counts those.
+// done counts an exchange. Cut ones are no errors: the run ended, or
+// their state was evicted. Those in flight at the end Finding counts.
 func (r *Report) done(ev *httpreassembly.Event, v *rules.Verdict) {
 	x := ev.Exchange
 	r.exchanges++
@@ -123,7 +123,7 @@ func (r *Report) done(ev *httpreassembly.Event, v *rules.Verdict) {
 	default:
 		c.wait.add(ev.At.Sub(x.RequestEnd), false)
 	}
-	if unanswered && x.RequestEnd != 0 && x.Outcome != httpreassembly.Cut {
+	if unanswered && x.RequestEnd != 0 {
 		r.inFlight.add(ev.At, -1)
 	}
 	if x.Outcome != httpreassembly.Cut && x.Outcome != httpreassembly.Answered || x.Status >= 400 {
