@@ -14,3 +14,8 @@ var Attack []byte
 //
 //go:embed iri2018.events.json
 var AttackEvents []byte
+
+// AttackTruth is iri2018.truth.jsonl, the host's evidence five times a second.
+//
+//go:embed iri2018.truth.jsonl
+var AttackTruth []byte

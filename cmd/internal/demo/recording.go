@@ -11,12 +11,16 @@ import (
 	"stallwatch/testdata/captures"
 )
 
-// Unpack writes the recorded play that is part of the program into dir, for
-// machines on which capturing is not allowed. It returns the capture's path,
+// Unpack writes the recorded play that is part of the program into dir, with
+// the samples of the node's process beside it, for machines on which capturing
+// is not allowed. It returns the capture's path,
 // the steps of the play in order of time, and the node's port.
 func Unpack(dir string) (path string, steps []Step, port uint16, err error) {
 	path = filepath.Join(dir, "iri2018.pcap.zst")
 	if err := os.WriteFile(path, captures.Attack, 0o600); err != nil {
+		return "", nil, 0, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "iri2018.host.jsonl"), captures.AttackTruth, 0o600); err != nil {
 		return "", nil, 0, err
 	}
 	var events struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"stallwatch/testdata/captures"
@@ -18,6 +19,10 @@ func TestUnpack(t *testing.T) {
 	got, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, captures.Attack) || len(got) == 0 || len(got) > 1_000_000 {
 		t.Errorf("%s holds %d bytes (%v), want the %d embedded ones, at most 1 MB", path, len(got), err, len(captures.Attack))
+	}
+	side, err := os.ReadFile(strings.TrimSuffix(path, ".pcap.zst") + ".host.jsonl")
+	if err != nil || !bytes.Equal(side, captures.AttackTruth) || !bytes.HasPrefix(side, []byte(`{"type":"sample"`)) {
+		t.Errorf("side file of %d bytes (%v), want the %d embedded ones", len(side), err, len(captures.AttackTruth))
 	}
 	if port != 14265 {
 		t.Errorf("port %d, want IRI's", port)

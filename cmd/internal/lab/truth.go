@@ -23,18 +23,21 @@ const Every = 200 * time.Millisecond
 
 // Truth is what the kernel says about a port and its process at one instant:
 // a line of NAME.truth.jsonl. Sockets are the server's side only; those in the
-// accept queue are counted in their state and again in Unaccepted.
+// accept queue are counted in their state and again in Unaccepted. A line is
+// also a sample as a capture's side file has it, with Port and Took besides.
 type Truth struct {
-	Time        time.Time      `json:"time"`         // when reading began
-	Took        float64        `json:"took_seconds"` // the tables are not read in one instant
-	Port        uint16         `json:"port"`
-	PID         int            `json:"pid"`
-	FDs         int            `json:"fds"` // -1: the process is gone
-	FDLimit     int            `json:"fd_limit"`
-	Sockets     map[string]int `json:"sockets"`              // by state, those that are not zero
-	Unaccepted  int            `json:"unaccepted"`           // established or half closed, without an inode
-	UnacceptedC int            `json:"unaccepted_closewait"` // those of them in CLOSE_WAIT
-	ListenQueue int            `json:"listen_queue"`
+	Type                string         `json:"type"` // "sample"
+	Time                time.Time      `json:"time"` // when reading began
+	Port                uint16         `json:"port"`
+	PID                 int            `json:"pid"`
+	FDs                 int            `json:"fds,omitempty"` // left out once the process is gone, as the limit
+	FDLimit             int            `json:"fd_limit,omitempty"`
+	Sockets             map[string]int `json:"sockets"`    // by state, those that are not zero
+	Unaccepted          int            `json:"unaccepted"` // established or half closed, without an inode
+	UnacceptedCloseWait int            `json:"unaccepted_close_wait"`
+	ListenQueue         int            `json:"listen_queue"`
+	Took                float64        `json:"took_seconds"` // the tables are not read in one instant
+	Err                 string         `json:"err,omitempty"`
 }
 
 // Target is a process and a port to watch.
@@ -71,7 +74,7 @@ func Record(ctx context.Context, proc string, targets []Target, w io.Writer) err
 // read takes one truth.
 func read(proc string, t Target) (Truth, error) {
 	began := time.Now()
-	tr := Truth{Time: began.UTC(), Port: t.Port, PID: t.PID, FDs: -1, FDLimit: -1, Sockets: map[string]int{}}
+	tr := Truth{Type: "sample", Time: began.UTC(), Port: t.Port, PID: t.PID, Sockets: map[string]int{}}
 	dir := filepath.Join(proc, strconv.Itoa(t.PID))
 	// A process that dies between two of these reads is gone, not an error.
 	tables := [][]byte{}
@@ -93,6 +96,8 @@ func read(proc string, t Target) (Truth, error) {
 	}
 	if fds, err := os.ReadDir(filepath.Join(dir, "fd")); err == nil {
 		tr.FDs = len(fds)
+	} else {
+		tr.Err = fmt.Sprintf("process %d is gone", t.PID)
 	}
 	if limits, err := os.ReadFile(filepath.Join(dir, "limits")); err == nil {
 		tr.FDLimit = softLimit(limits)
@@ -142,7 +147,7 @@ func (tr *Truth) add(stateHex, queues, inode string) error {
 		return err
 	case inode != "0":
 	case state == capture.CloseWait:
-		tr.UnacceptedC++
+		tr.UnacceptedCloseWait++
 		tr.Unaccepted++
 	case state == capture.Established:
 		tr.Unaccepted++
@@ -150,7 +155,7 @@ func (tr *Truth) add(stateHex, queues, inode string) error {
 	return nil
 }
 
-// softLimit finds the soft limit of open files in /proc/PID/limits; -1 if it
+// softLimit finds the soft limit of open files in /proc/PID/limits; 0 if it
 // is not there or unlimited.
 func softLimit(limits []byte) int {
 	for line := range strings.Lines(string(limits)) {
@@ -162,5 +167,5 @@ func softLimit(limits []byte) int {
 			}
 		}
 	}
-	return -1
+	return 0
 }

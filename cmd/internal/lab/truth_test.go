@@ -60,7 +60,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("fds %d of %d, unaccepted %d (%d half closed), queue %d, %v",
-		tr.FDs, tr.FDLimit, tr.Unaccepted, tr.UnacceptedC, tr.ListenQueue, tr.Sockets)
+		tr.FDs, tr.FDLimit, tr.Unaccepted, tr.UnacceptedCloseWait, tr.ListenQueue, tr.Sockets) + tr.Err
 	want := "fds 3 of 128, unaccepted 2 (1 half closed), queue 3, map[close_wait:2 established:3 listen:1 time_wait:1]"
 	if got != want {
 		t.Errorf("got  %s\nwant %s\ntable\n%s", got, want, tcpTable)
