@@ -365,3 +365,22 @@ func BenchmarkSource(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) { bench(b, size) })
 	}
 }
+
+func TestNextDoesNotAllocate(t *testing.T) {
+	times := make([]capture.Time, 300)
+	for i := range times {
+		times[i] = second + capture.Time(i)
+	}
+	s, err := Open([]string{write(t, filepath.Join(t.TempDir(), "x"), pcapFile(binary.LittleEndian, magicNano, times...))}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var it capture.Item
+	if err := s.Next(&it); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(200, func() { _ = s.Next(&it) }); n != 0 {
+		t.Errorf("%v allocations a packet", n)
+	}
+}
