@@ -68,12 +68,18 @@ func incident(r *Report) pipeline.Stats {
 	}
 	call(r, gtta, sec, 1500*ms, 3*sec, 200, httpreassembly.Answered)
 	call(r, other, 2*sec, -1, 50*sec, 0, httpreassembly.ServerReset)
+	var open []*httpreassembly.Exchange
+	for i := range 3 {
+		x := &httpreassembly.Exchange{RequestStart: after(time.Duration(51+i) * sec), RequestEnd: after(time.Duration(51+i)*sec + ms)}
+		r.Event(&httpreassembly.Event{At: x.RequestEnd, Kind: httpreassembly.RequestSeen, Exchange: x}, &rules.Verdict{Command: gtta})
+		open = append(open, x)
+	}
 	for i := range 8 {
-		r.Event(&httpreassembly.Event{At: after(time.Duration(10+5*i) * sec), Kind: httpreassembly.HalfClosed, By: httpreassembly.Client}, nil)
+		r.Event(&httpreassembly.Event{At: after(time.Duration(55+3*i) * sec), Kind: httpreassembly.HalfClosed, By: httpreassembly.Client}, nil)
 	}
 	client := netip.MustParseAddr("192.0.2.8")
-	a := detect.Alert{At: after(41 * sec), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning, Subject: "10.0.0.1:14265 getTransactionsToApprove",
-		Since: after(31 * sec), Client: client, Command: gtta.Name, Value: 10, Limit: 10, Unit: "seconds", Confidence: 0.9,
+	a := detect.Alert{At: after(62 * sec), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning, Subject: "10.0.0.1:14265 getTransactionsToApprove",
+		Since: after(61 * sec), Client: client, Command: gtta.Name, Value: 10, Limit: 10, Unit: "seconds", Confidence: 0.9,
 		Summary: "8 calls of getTransactionsToApprove hang, the oldest for 10 s; 3 calls of other commands wait behind it, and clients begin to leave",
 		Why:     "oldest call 10 s, budget 10 s",
 		Evidence: detect.Evidence{InFlight: 11, CloseWait: 7, CloseWaitKernel: 7, Unaccepted: 1, FDs: 3200, FDLimit: 4096, ETA: 77 * sec, HasETA: true, LostPackets: 2, GapBytes: 1460,
@@ -89,8 +95,9 @@ func incident(r *Report) pipeline.Stats {
 	for range 3 {
 		r.Finding(&detect.Finding{At: after(120 * sec), Kind: detect.CallPending, Pending: &detect.Pending{Call: rules.Verdict{Command: gtta}, Final: true}})
 	}
-	for i := range 3 {
-		call(r, gtta, time.Duration(30+i)*sec, -1, 120*sec, 0, httpreassembly.Cut)
+	for _, x := range open {
+		x.Outcome = httpreassembly.Cut
+		r.Event(&httpreassembly.Event{At: after(120 * sec), Kind: httpreassembly.ExchangeDone, Exchange: x}, &rules.Verdict{Command: gtta})
 	}
 	st := pipeline.Stats{First: t0, Last: after(120 * sec), Packets: 123456, Bytes: 34567890, Loss: capture.Loss{Kernel: 2},
 		Decode: pipeline.DecodeStats{Skipped: []pipeline.Skip{{Reason: "arp", N: 4}}}}
@@ -351,7 +358,7 @@ func TestLogLine(t *testing.T) {
 	}
 	for k, want := range map[string]any{"level": "warn", "message": "CallStalled", "state": "firing", "severity": "warning",
 		"subject": "10.0.0.1:14265 getTransactionsToApprove", "client": "192.0.2.8", "culprit": "getTransactionsToApprove",
-		"culprit_client": "192.0.2.8:50123", "close_wait": 7.0, "fds": 3200.0, "at": "2018-01-12T20:15:44Z"} {
+		"culprit_client": "192.0.2.8:50123", "close_wait": 7.0, "fds": 3200.0, "at": "2018-01-12T20:16:05Z"} {
 		if got[k] != want {
 			t.Errorf("%s is %v, want %v in %s", k, got[k], want, b.String())
 		}
