@@ -67,7 +67,7 @@ func incident(r *Report) pipeline.Stats {
 		call(r, info, at, 2*ms+time.Duration(i)*100*time.Microsecond, at+20*ms, status, httpreassembly.Answered)
 	}
 	call(r, gtta, sec, 1500*ms, 3*sec, 200, httpreassembly.Answered)
-	call(r, other, 2*sec, -1, 50*sec, 0, httpreassembly.ServerReset)
+	call(r, other, 2*sec, -1, 50*sec, 0, httpreassembly.ClientGone)
 	var open []*httpreassembly.Exchange
 	for i := range 3 {
 		x := &httpreassembly.Exchange{RequestStart: after(time.Duration(51+i) * sec), RequestEnd: after(time.Duration(51+i)*sec + ms)}
