@@ -83,12 +83,10 @@ func unpack(r io.Reader) (b *blocks, done func(), err error) {
 type rest struct{ b *blocks }
 
 func (r *rest) Read(p []byte) (int, error) {
-	h, err := r.b.peek(1)
-	if err != nil {
+	if _, err := r.b.peek(1); err != nil {
 		return 0, err
 	}
-	h = r.b.buf[r.b.lo:r.b.hi]
-	n := copy(p, h)
+	n := copy(p, r.b.buf[r.b.lo:r.b.hi])
 	r.b.skip(n)
 	return n, nil
 }
