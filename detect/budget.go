@@ -141,14 +141,16 @@ func (v *view) climb(i int32) stepKind {
 	l := &v.ladders[c.ladder]
 	what := l.steps[c.stage].what
 	v.dropCall(&l.steps[c.stage].queue, byBudget, i)
-	cell := c.node.cell(c.verdict.Command)
+	var over overBudget
 	if what&stepWarn != 0 {
-		c.over |= overWarn
-		cell.overWarn++
+		over |= overWarn
 	}
 	if what&stepCritical != 0 {
-		c.over |= overCritical
-		cell.overCritical++
+		over |= overCritical
+	}
+	c.over |= over
+	if !c.doubted {
+		c.node.cell(c.verdict.Command).count(over)
 	}
 	if c.stage++; int(c.stage) < len(l.steps) {
 		v.enqueue(i)

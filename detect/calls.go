@@ -21,6 +21,7 @@ type call struct {
 	ladder  int32 // in view.ladders; none: no budget
 	stage   int32
 	over    overBudget
+	doubted bool // see doubt.go
 	links   [numLists]link
 }
 
@@ -134,8 +135,13 @@ func (v *view) endCall(i int32) {
 	c := &v.calls.items[i]
 	n := c.node
 	cell := n.cell(c.verdict.Command)
-	v.dropCall(&cell.list, byCell, i)
-	cell.forget(c.over)
+	if c.doubted {
+		v.dropCall(&cell.doubted, byCell, i)
+		n.doubted--
+	} else {
+		v.dropCall(&cell.list, byCell, i)
+		cell.forget(c.over)
+	}
 	v.dropCall(&v.conns.items[c.conn].calls, byConn, i)
 	if c.ladder != none {
 		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)

@@ -44,7 +44,7 @@ func (s *stall) add(v *view, c *cell, culprit int32) {
 }
 
 func (d callStalled) judge(v *view, n *node, at capture.Time, l *lifecycle) {
-	if n.inFlight == 0 {
+	if n.waiting() == 0 {
 		return
 	}
 	var buf [8]stall
@@ -65,7 +65,7 @@ func (v *view) stalls(n *node, groups []stall) []stall {
 	if !over {
 		return groups
 	}
-	pooled := canary || n.inFlight >= v.o.Workers
+	pooled := canary || n.waiting() >= v.o.Workers
 	for i := range n.cells {
 		c := &n.cells[i]
 		if c.list.n == 0 || c.command.Class == rules.ClassStream || pooled && c.overWarn == 0 {
@@ -166,7 +166,7 @@ func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Com
 	case s.pooled && s.canary:
 		a.Why += "; cheap calls hang as well, so the node counts as one group"
 	case s.pooled:
-		a.Why += fmt.Sprintf("; %d calls in flight fill %d workers, so the node counts as one group", n.inFlight, v.o.Workers)
+		a.Why += fmt.Sprintf("; %d calls in flight fill %d workers, so the node counts as one group", n.waiting(), v.o.Workers)
 	case c.Lock != "":
 		a.Why += "; the oldest of its lock group is the culprit"
 	}

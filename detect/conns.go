@@ -23,7 +23,8 @@ type conn struct {
 	links      link         // node.cw
 	half       bool         // by the client, and the server has not closed: CLOSE_WAIT
 	server     bool         // half closed by the server
-	zombie     bool
+	zombie     bool         // reset by the client, with a call unanswered
+	held       bool         // and it is believed that the node holds its descriptor
 	closed     bool
 	answering  bool // an answer is on its way: not stuck, however long it takes
 	gap        bool // bytes were missed on it: an answer may be among them
@@ -56,6 +57,9 @@ func (v *view) dropIfPlain(ci int32) {
 	}
 	if c.zombie {
 		c.node.zombies--
+		if c.held {
+			c.node.held--
+		}
 	}
 	delete(v.connOf, c.id)
 	v.conns.put(ci)
@@ -120,8 +124,7 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	c.closed = true
 	zombie := ev.Summary != nil && ev.Summary.State == httpreassembly.StateZombie
 	if zombie && c.calls.n > 0 && !c.zombie {
-		c.zombie = true
-		c.node.zombies++
+		v.doubt(ci, ev.At)
 	}
 	if !zombie {
 		c.answering, c.early = false, 0

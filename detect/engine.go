@@ -98,7 +98,7 @@ func (e *Engine) Advance(dst []Finding, now capture.Time) []Finding {
 
 // due reports whether a deadline or an evaluation is due at now.
 func (e *Engine) due(now capture.Time) bool {
-	return e.view.nextDue <= now || e.begun && e.nextEval <= now && e.nextEval != never
+	return e.view.nextDue <= now && e.view.nextDue != never || e.begun && e.nextEval <= now && e.nextEval != never
 }
 
 // saw brings the next evaluation close after an observation.
@@ -161,6 +161,7 @@ func (e *Engine) deadline(now capture.Time) {
 		e.life.out = append(e.life.out, v.pending(i, due, false))
 	}
 	if what&(stepWarn|stepCritical) != 0 {
+		v.loss.sum(due)
 		callStalled{}.judge(v, n, due, &e.life)
 		e.reportNodes(due, false)
 	}
@@ -192,7 +193,7 @@ func (e *Engine) evaluate(at capture.Time) {
 func (e *Engine) reportNodes(at capture.Time, evaluation bool) {
 	bucket := int64(at) / int64(e.o.NodeEvery)
 	e.view.each(func(n *node) {
-		due := evaluation && bucket != n.reported && e.active(n)
+		due := evaluation && bucket != n.reported && e.active(n, at)
 		if !n.changed && !due {
 			return
 		}
@@ -207,8 +208,8 @@ func (e *Engine) reportNodes(at capture.Time, evaluation bool) {
 
 // active reports whether something happened on a node since its last report,
 // or waits there.
-func (e *Engine) active(n *node) bool {
-	return !n.idle() || e.view.host.of(n, e.now) || n.lastEvent != 0 && int64(n.lastEvent)/int64(e.o.NodeEvery) >= n.reported
+func (e *Engine) active(n *node, at capture.Time) bool {
+	return !n.idle() || e.view.host.of(n, at) || n.lastEvent != 0 && int64(n.lastEvent)/int64(e.o.NodeEvery) >= n.reported
 }
 
 // cut reports a call that is unanswered when its state is given up: the

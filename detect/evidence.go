@@ -12,7 +12,12 @@ import (
 // callsByAge returns all calls in flight, oldest first.
 func (v *view) callsByAge() []int32 {
 	var all []int32
-	v.each(func(n *node) { all = v.appendCalls(all, n, everyCell) })
+	v.each(func(n *node) {
+		all = v.appendCalls(all, n, everyCell)
+		for i := range n.cells {
+			all = v.appendList(all, &n.cells[i].doubted)
+		}
+	})
 	v.sortByAge(all)
 	return all
 }
@@ -26,9 +31,7 @@ func (v *view) appendCalls(dst []int32, n *node, pass func(*cell) bool) []int32 
 		if c.list.n == 0 || !pass(c) {
 			continue
 		}
-		for k := c.list.head; k != none; k = v.calls.items[k].links[byCell].next {
-			dst = append(dst, k)
-		}
+		dst = v.appendList(dst, &c.list)
 	}
 	return dst
 }

@@ -10,6 +10,7 @@ import (
 // measure brings the node's histories up to an evaluation.
 func (e *Engine) measure(n *node, at capture.Time) {
 	v := e.view
+	v.believe(n, at)
 	n.cwHistory.add(at, int64(v.stuckHalf(n, at.Add(-v.o.Descriptors.StuckAfter))))
 	r := &n.ramp
 	r.now = v.stuck(n, at)
@@ -35,8 +36,8 @@ func (e *Engine) measure(n *node, at capture.Time) {
 // counts once.
 func (v *view) stuck(n *node, at capture.Time) stuckPoint {
 	before := at.Add(-v.o.Descriptors.StuckAfter)
-	p := stuckPoint{at: at, zombie: int32(n.zombies), closeWait: int32(v.stuckHalf(n, before))}
-	if n.inFlight == 0 {
+	p := stuckPoint{at: at, zombie: int32(n.held), closeWait: int32(v.stuckHalf(n, before))}
+	if n.waiting() == 0 {
 		return p
 	}
 	for i := range n.cells {
@@ -73,7 +74,7 @@ type use struct {
 }
 
 func (v *view) use(n *node, at capture.Time) use {
-	u := use{used: n.live + n.zombies, limit: v.o.FDLimit}
+	u := use{used: n.live + n.held, limit: v.o.FDLimit}
 	if !v.host.of(n, at) {
 		return u
 	}

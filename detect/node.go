@@ -18,8 +18,10 @@ type node struct {
 	live         int // connections that are not closed
 	half         int // of them half closed by the client
 	serverClosed int // of them half closed by the server
-	zombies      int // reset by the client with a call unanswered: descriptors without a socket
-	inFlight     int
+	zombies      int // reset by the client with a call unanswered: perhaps descriptors without a socket
+	held         int // of them believed to hold theirs
+	inFlight     int // calls, the doubted ones included
+	doubted      int // calls that may be over, see doubt.go
 	opened       uint64
 	cw           list // the half-closed ones in order of stuckSince
 
@@ -37,9 +39,20 @@ type node struct {
 // cell is the state of one command on one node.
 type cell struct {
 	command      *rules.Command
-	list         list
-	overWarn     int
+	list         list // calls in flight, oldest first
+	overWarn     int  // of list
 	overCritical int
+	doubted      list // calls in flight or over, nobody knows
+	endings      endings
+}
+
+func (c *cell) count(o overBudget) {
+	if o&overWarn != 0 {
+		c.overWarn++
+	}
+	if o&overCritical != 0 {
+		c.overCritical++
+	}
 }
 
 func (c *cell) forget(o overBudget) {
@@ -58,7 +71,7 @@ const maxCommands = 4096
 func (n *node) cell(c *rules.Command) *cell {
 	i := min(max(c.Index, 0), maxCommands-1)
 	for len(n.cells) <= i {
-		n.cells = append(n.cells, cell{list: emptyList})
+		n.cells = append(n.cells, cell{list: emptyList, doubted: emptyList})
 	}
 	if n.cells[i].command == nil {
 		n.cells[i].command = c
@@ -71,7 +84,11 @@ func (n *node) idle() bool {
 	return n.live == 0 && n.inFlight == 0 && n.zombies == 0 && n.cw.n == 0
 }
 
-// oldest returns the call of the node that waits longest; none if none waits.
+// waiting counts the calls that are in flight for certain.
+func (n *node) waiting() int { return n.inFlight - n.doubted }
+
+// oldest returns the call of the node that waits longest for certain; none if
+// none waits.
 func (v *view) oldest(n *node) int32 {
 	first := none
 	for i := range n.cells {

@@ -39,7 +39,7 @@ type Options struct {
 type CallStalledOptions struct {
 	MinCalls      int // calls over the warn budget that fire (0: 3); one over the critical budget fires alone
 	CriticalCalls int // calls over the warn budget that are critical (0: 8)
-	CriticalAge   int // the oldest over so many times its critical budget is critical (0: 5)
+	CriticalAge   int // the oldest over so many times its critical budget is critical (0: 10)
 	// WarnFloor and CriticalFloor keep the alert, not the pending record, from
 	// budgets shorter than an honest pause: a full garbage collection of 5 s
 	// stalls everything and heals by itself (0: 8 s, 10 s).
@@ -110,7 +110,7 @@ func (o *Options) setDefaults() {
 	s := &o.CallStalled
 	def(&s.MinCalls, 3)
 	def(&s.CriticalCalls, 8)
-	def(&s.CriticalAge, 5)
+	def(&s.CriticalAge, 10)
 	def(&s.WarnFloor, 8*time.Second)
 	def(&s.CriticalFloor, 10*time.Second)
 	c := &o.CloseWait

@@ -32,6 +32,8 @@ func (v *view) merge(into, from *node) {
 	into.half += from.half
 	into.serverClosed += from.serverClosed
 	into.zombies += from.zombies
+	into.held += from.held
+	into.doubted += from.doubted
 	into.inFlight += from.inFlight
 	into.opened += from.opened
 	into.lastEvent = max(into.lastEvent, from.lastEvent)
@@ -45,27 +47,21 @@ func (v *view) merge(into, from *node) {
 }
 
 func (v *view) mergeCalls(into, from *node) {
-	var all []int32
-	for _, n := range []*node{into, from} {
-		for i := range n.cells {
-			for k := n.cells[i].list.head; k != none; k = v.calls.items[k].links[byCell].next {
-				all = append(all, k)
-			}
-			n.cells[i].list = emptyList
-			n.cells[i].overWarn, n.cells[i].overCritical = 0, 0
+	for i := range from.cells {
+		f := &from.cells[i]
+		if f.command == nil {
+			continue
 		}
-	}
-	slices.SortFunc(all, func(a, b int32) int { return cmp.Compare(v.calls.items[a].since, v.calls.items[b].since) })
-	for _, k := range all {
-		c := &v.calls.items[k]
-		c.node = into
-		cell := into.cell(c.verdict.Command)
-		v.pushCall(&cell.list, byCell, k)
-		if c.over&overWarn != 0 {
-			cell.overWarn++
+		c := into.cell(f.command)
+		doubted := v.appendList(v.appendList(nil, &c.doubted), &f.doubted)
+		calls := v.appendList(v.appendList(nil, &c.list), &f.list)
+		v.refill(c, calls)
+		c.doubted = emptyList
+		for _, k := range doubted {
+			v.pushCall(&c.doubted, byCell, k)
 		}
-		if c.over&overCritical != 0 {
-			cell.overCritical++
+		for _, k := range append(calls, doubted...) {
+			v.calls.items[k].node = into
 		}
 	}
 }

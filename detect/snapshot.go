@@ -78,7 +78,7 @@ func (v *view) gaugeCommands(dst []CommandGauge, n *node, at capture.Time) []Com
 			continue
 		}
 		dst[i].Command = c.command
-		dst[i].InFlight += c.list.n
+		dst[i].InFlight += c.list.n + c.doubted.n
 		if c.list.n > 0 {
 			dst[i].Oldest = max(dst[i].Oldest, at.Sub(v.calls.items[c.list.head].since))
 		}
@@ -92,7 +92,7 @@ func (e *Engine) gaugeNode(dst *Snapshot, n *node) {
 	dst.Connections[httpreassembly.StateServerClosed] += n.serverClosed
 	dst.Connections[httpreassembly.StateZombie] += n.zombies
 	dst.CloseWait += n.half
-	dst.FDsWire += n.live + n.zombies
+	dst.FDsWire += n.live + n.held
 	if since, ok := e.view.oldestHalf(n); ok {
 		dst.CloseWaitOldest = max(dst.CloseWaitOldest, e.now.Sub(since))
 	}

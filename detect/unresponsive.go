@@ -8,14 +8,15 @@ import (
 
 // nodeUnresponsive fires when calls wait and the node says nothing at all to
 // anybody: the workers are all taken, the process is stopped, the machine is
-// gone. One slow answer is proof of life and clears it.
+// gone. Only calls that came after its last answer count: one that hangs while
+// others were served is its command's matter.
 type nodeUnresponsive struct{}
 
 func (nodeUnresponsive) name() string { return "NodeUnresponsive" }
 
 func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.Unresponsive
-	if n.inFlight < o.Calls || n.lastAnswer != 0 && at.Sub(n.lastAnswer) < o.Silent || !n.server.IsValid() {
+	if n.waiting() < o.Calls || n.lastAnswer != 0 && at.Sub(n.lastAnswer) < o.Silent || !n.server.IsValid() {
 		return
 	}
 	waiting, canary := 0, 0
@@ -23,6 +24,9 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	for i := range n.cells {
 		c := &n.cells[i]
 		for k := c.list.head; k != none && v.calls.items[k].since <= before; k = v.calls.items[k].links[byCell].next {
+			if v.calls.items[k].since <= n.lastAnswer {
+				continue // others were answered while it waited
+			}
 			waiting++
 			if c.command.Canary {
 				canary++
@@ -47,7 +51,7 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
 	a.Summary = fmt.Sprintf("%s has answered nobody for %s while %s wait", n.name(), inSeconds(silent), plural(waiting, "call"))
-	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended meanwhile",
+	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended since they came",
 		waiting, inSeconds(o.Silent), o.Calls, canary)
 	l.remember(key, a)
 }

@@ -51,7 +51,7 @@ func newView(o *Options) *view {
 	}
 }
 
-// all returns every node, the one for the others last.
+// each visits every node, the one for the others last.
 func (v *view) each(f func(*node)) {
 	for _, n := range v.nodes {
 		f(n)
@@ -112,6 +112,9 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	v.find(ev.Flow.Server).answered(ev.At)
 	if ci, ok := v.connOf[ev.Conn]; ok {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
+			cell := v.calls.items[i].node.cell(v.calls.items[i].verdict.Command)
+			cell.endings.turn(ev.At)
+			cell.endings.answered[0]++
 			v.endCall(i)
 		}
 	}
