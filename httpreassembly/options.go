@@ -24,3 +24,27 @@ type Options struct {
 	Zombie      time.Duration // an unanswered call on a reset connection is given up after (0: 5 min)
 	GapPatience time.Duration // a hole is declared lost when nothing filled it for (0: 1 s)
 }
+
+// WithDefaults returns o with its zero fields filled in.
+func (o Options) WithDefaults() Options {
+	fill(&o.BodyPrefix, 64<<10)
+	fill(&o.MaxHead, 64<<10)
+	fill(&o.MaxPipeline, 1024)
+	fill(&o.MaxConns, 1<<20)
+	fill(&o.MaxBuffered, 64<<20)
+	fill(&o.MaxConnBuffered, 256<<10)
+	fill(&o.SynPatience, 500*time.Millisecond)
+	fill(&o.HalfOpen, time.Minute)
+	fill(&o.Idle, 10*time.Minute)
+	fill(&o.Linger, time.Minute)
+	fill(&o.Zombie, 5*time.Minute)
+	fill(&o.GapPatience, time.Second)
+	return o
+}
+
+func fill[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}

@@ -14,13 +14,43 @@ type Stats struct {
 	GapBytes                                  uint64 // bytes that never were captured, where known
 	BufferDropped                             uint64 // payload bytes dropped because a bound was reached
 	EvictedHalfOpen, EvictedIdle, EvictedBusy uint64
+	Unadmitted                                uint64 // connections not followed because every place was held by one that must not go
+	Untracked                                 uint64 // requests not followed because too many exchanges are alive
+	Unacceptable                              uint64 // segments that the kernel drops for another reason: outside the window, no ACK
 	Oddities                                  [NumOddities]uint64
 	Opened, Closed                            uint64
 	Requests, Responses                       uint64
 	UnpairedResponses                         uint64 // answers that cannot be given to a request for certain
+	Untracked                                 uint64 // requests not followed because a bound was reached
 
 	// Gauges.
-	Conns    [NumConnStates]int
-	InFlight int   // requests seen whole and unanswered
-	Buffered int64 // bytes
+	Conns       [NumConnStates]int
+	Unconfirmed int   // of Conns open or half closed: the server has acknowledged no payload and sent none, so it may hold no socket (SYN cookies, deferred accept)
+	InFlight    int   // requests seen whole and unanswered
+	Buffered    int64 // bytes
+}
+
+// Add adds b to a: the sum over trackers that share the traffic.
+func (a *Stats) Add(b *Stats) {
+	for _, f := range []struct{ a, b *uint64 }{
+		{&a.Segments, &b.Segments}, {&a.PayloadBytes, &b.PayloadBytes}, {&a.Ignored, &b.Ignored},
+		{&a.Orphans, &b.Orphans}, {&a.Tombstoned, &b.Tombstoned}, {&a.Retransmitted, &b.Retransmitted},
+		{&a.OutOfOrder, &b.OutOfOrder}, {&a.BadChecksum, &b.BadChecksum}, {&a.Gaps, &b.Gaps},
+		{&a.GapBytes, &b.GapBytes}, {&a.BufferDropped, &b.BufferDropped},
+		{&a.EvictedHalfOpen, &b.EvictedHalfOpen}, {&a.EvictedIdle, &b.EvictedIdle}, {&a.EvictedBusy, &b.EvictedBusy},
+		{&a.Unadmitted, &b.Unadmitted}, {&a.Untracked, &b.Untracked}, {&a.Unacceptable, &b.Unacceptable},
+		{&a.Opened, &b.Opened}, {&a.Closed, &b.Closed}, {&a.Requests, &b.Requests},
+		{&a.Responses, &b.Responses}, {&a.UnpairedResponses, &b.UnpairedResponses},
+	} {
+		*f.a += *f.b
+	}
+	for i := range a.Oddities {
+		a.Oddities[i] += b.Oddities[i]
+	}
+	for i := range a.Conns {
+		a.Conns[i] += b.Conns[i]
+	}
+	a.Unconfirmed += b.Unconfirmed
+	a.InFlight += b.InFlight
+	a.Buffered += b.Buffered
 }

@@ -1,0 +1,97 @@
+package httpreassembly
+
+import "stallwatch/capture"
+
+// corrupt reports whether the kernel drops s for its checksum. An attacker
+// sends such decoys to make a monitor see what the server does not.
+func (t *Tracker) corrupt(c *conn, dir capture.Dir, s *capture.Segment) bool {
+	if s.Sum() != capture.Bad {
+		return false
+	}
+	t.stats.BadChecksum++
+	c.history.note(dir, 'c')
+	t.oddity(c, s.At, dir, BadTCPChecksum, "")
+	return true
+}
+
+// acceptable reports whether the kernel would look at s at all. The checksum
+// of an answer that is simply next is not verified: only the server's own
+// host could forge it, and it is most of the bytes.
+func (t *Tracker) acceptable(c *conn, dir capture.Dir, s *capture.Segment) bool {
+	h, peer := &c.half[dir], &c.half[dir.Reverse()]
+	next := seq(s.Seq) == h.next && h.held == nil
+	if s.Len() > 0 && (dir == capture.ToServer || !next) || peer.started && seq(s.Ack).after(peer.next) {
+		if t.corrupt(c, dir, s) {
+			return false
+		}
+	}
+	if dir == capture.ToServer && s.HasTS && h.stale(s) {
+		t.oddity(c, s.At, dir, StaleTimestamp, "")
+		return false
+	}
+	if !next && !h.inWindow(s, c.packets[dir.Reverse()] > 0) {
+		t.stats.Unacceptable++
+		return false
+	}
+	return true
+}
+
+// stale applies PAWS (RFC 7323 section 5.3, tcp_paws_check in
+// include/net/tcp.h), and otherwise takes s's timestamp over as Linux does:
+// from segments that begin at or below what was acknowledged last. A stale
+// segment that brings nothing new is a plain duplicate and not judged.
+func (h *half) stale(s *capture.Segment) bool {
+	if h.hasTS && int32(s.TSVal-h.tsRecent) < -pawsWindow {
+		end := seq(s.Seq) + seq(s.Len())
+		return end.after(h.next) || s.Flags.Has(capture.FIN) && end == h.next && !h.finDone
+	}
+	if !seq(s.Seq).after(h.acked) && (!h.hasTS || int32(s.TSVal-h.tsRecent) > 0) {
+		h.tsRecent, h.hasTS = s.TSVal, true
+	}
+	return false
+}
+
+// pawsWindow is TCP_PAWS_WINDOW of include/net/tcp.h, in ticks of the sender.
+const pawsWindow = 1
+
+// inWindow reports whether s begins where its receiver can take it
+// (tcp_sequence in net/ipv4/tcp_input.c). Old segments pass: their
+// acknowledgement counts. The window is doubled, since the capture may have
+// missed the packet that opened it; where no packet of the receiver was
+// captured at all, every window is possible.
+func (h *half) inWindow(s *capture.Segment, receiverSeen bool) bool {
+	edge, window := h.acked, int64(maxJump)
+	if edge.before(h.next) {
+		edge = h.next
+	}
+	if receiverSeen {
+		window = 2*int64(h.window) + slackWindow
+	}
+	return int64(seq(s.Seq).sub(edge)) <= window
+}
+
+// slackWindow is what may be in flight before any window was seen.
+const slackWindow = 1 << 16
+
+// resets reports whether an RST with sequence number q, sent in h's
+// direction, is one that the receiver's kernel obeys (RFC 5961 section 3.2,
+// tcp_validate_incoming): exactly at its next byte. That is somewhere from
+// what it acknowledged last to the end of what is contiguous here; the end of
+// what it holds beyond a hole (a SACK block) and, after a FIN, the FIN itself
+// count as well.
+func (h *half) resets(q seq) bool {
+	if !h.started {
+		return true
+	}
+	low, high := h.acked, h.next
+	if high.before(low) {
+		low, high = high, low
+	}
+	if !q.before(low) && !q.after(high) {
+		return true
+	}
+	if h.held != nil && len(h.held.pieces) > 0 && q == h.held.pieces[len(h.held.pieces)-1].end() {
+		return true
+	}
+	return h.finDone && q == h.fin
+}

@@ -1,0 +1,224 @@
+package httpreassembly
+
+import "stallwatch/capture"
+
+// fin takes the FIN of s. What ends a direction is the byte count, not the
+// flag: beyond a hole the server's kernel does not act on it.
+func (t *Tracker) fin(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	at := seq(s.Seq) + seq(s.Len())
+	switch {
+	case h.hasFIN || at.before(h.next):
+		t.stats.Retransmitted++
+		return
+	case at != h.next:
+		t.stats.OutOfOrder++
+	}
+	h.fin, h.hasFIN = at, true
+	c.history.note(dir, 'f')
+	t.checkFIN(c, dir, s.At)
+	if c.has(used) {
+		t.watchHole(c, dir, s.At)
+	}
+}
+
+// checkFIN ends a direction whose FIN is reached.
+func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
+	h := &c.half[dir]
+	if !h.hasFIN || h.finDone || h.next != h.fin {
+		return
+	}
+	h.finDone = true
+	h.next++
+	if h.held != nil { // beyond the end
+		t.discard(h.held)
+	}
+	n := len(t.out)
+	if c.msgs != nil {
+		c.msgs.end(&t.shared, &c.ident, dir, at)
+		t.told(c, n)
+	}
+	if c.half[dir.Reverse()].finDone {
+		t.closed(c, at, side(dir), ByFIN)
+		return
+	}
+	e := Event{At: at, Kind: HalfClosed, By: side(dir), Conn: c.conn, Flow: c.flow}
+	if dir == capture.ToServer {
+		c.closeWait = at
+		t.setState(c, StateHalfClosed)
+	} else {
+		t.setState(c, StateServerClosed)
+	}
+	t.emit(e)
+}
+
+// side returns the sender of what goes in dir.
+func side(dir capture.Dir) Side {
+	if dir == capture.ToServer {
+		return Client
+	}
+	return Server
+}
+
+// reset handles an RST that is not corrupt.
+func (t *Tracker) reset(c *conn, dir capture.Dir, s *capture.Segment) {
+	c.history.note(dir, 'r')
+	switch {
+	case c.state == StateSyn && dir == capture.ToClient:
+		if s.Flags.Has(capture.ACK) && seq(s.Ack) == c.isn+1 {
+			t.refused(c, s.At)
+		} else {
+			t.stats.Unacceptable++
+		}
+	case c.state == StateSyn:
+		// The client gave up before an answer: the server holds nothing.
+		t.free(c, s.At, ByRST)
+	case !c.half[dir].resets(seq(s.Seq)):
+		t.oddity(c, s.At, dir, ResetOutOfWindow, "")
+	default:
+		t.endReset(c, s.At, side(dir), ByRST)
+	}
+}
+
+// refused handles an RST that answers a SYN: nobody listens. That it also
+// means the end of the zombies of that port is for the detectors to say: they
+// may be in another shard.
+func (t *Tracker) refused(c *conn, at capture.Time) {
+	t.emit(Event{At: at, Kind: Refused, Conn: c.conn, Flow: c.flow})
+	t.free(c, at, ByRST)
+}
+
+// endReset ends c by a reset, or because its ports belong to another one.
+// When a call is unanswered and the client went, only the socket is gone: the
+// process works on, with the descriptor open.
+func (t *Tracker) endReset(c *conn, at capture.Time, by Side, how How) {
+	n := len(t.out)
+	if c.msgs != nil {
+		c.msgs.reset(&t.shared, &c.ident, by, at)
+		t.told(c, n)
+	}
+	if by != Client || c.msgs == nil || c.msgs.owed() == 0 {
+		t.closed(c, at, by, how)
+		return
+	}
+	t.dropBuffers(c)
+	t.setState(c, StateZombie)
+	t.classify(c, zombies)
+	t.report(c, at, by, how)
+	c.mark = at
+	c.half[0].gapDue, c.half[1].gapDue = 0, 0
+	t.timers.remove(c)
+	t.arm(c)
+}
+
+// zombieSegment handles what comes on the ports of a connection that was
+// reset: a SYN may open a new one beside it.
+func (t *Tracker) zombieSegment(c *conn, dir capture.Dir, s *capture.Segment) {
+	if dir == capture.ToServer && s.Flags&(capture.SYN|capture.ACK|capture.RST) == capture.SYN {
+		t.detach(c)
+		t.unknown(c.hash, s)
+		return
+	}
+	t.stats.Tombstoned++
+}
+
+// detach takes c out of the flow table: it lives on by its timer only.
+func (t *Tracker) detach(c *conn) {
+	t.table.remove(c)
+	c.flags |= detached
+}
+
+// closed ends c, and says so if it was ever opened.
+func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
+	switch how {
+	case ByFIN:
+		t.setState(c, StateClosed)
+	case ByRST, ByReuse:
+		t.setState(c, StateReset)
+	case ByEviction:
+		t.setState(c, StateEvicted)
+	}
+	t.abandon(c, at, how)
+	if c.has(opened) {
+		t.report(c, at, by, how)
+	}
+	if how == ByFIN || how == ByRST {
+		t.tombs.sweep(at, t.opts.Linger)
+		t.tombs.bury(tupleOf(c.flow.Client, c.flow.Server), at)
+	}
+	t.free(c, at, how)
+}
+
+// report emits Closed.
+func (t *Tracker) report(c *conn, at capture.Time, by Side, how How) {
+	t.stats.Closed++
+	e := Event{At: at, Kind: Closed, By: by, How: how, Conn: c.conn, Flow: c.flow, Summary: t.summary(c)}
+	t.emit(e)
+}
+
+func (t *Tracker) summary(c *conn) *Connection {
+	var s *Connection
+	if n := len(t.spare); n > 0 {
+		s, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		s = new(Connection)
+	}
+	t.given = append(t.given, s)
+	*s = Connection{
+		Opened:    capture.Time(c.conn),
+		State:     c.state,
+		Exchanges: c.exchanges,
+		Bytes:     c.bytes,
+		Packets:   c.packets,
+		CloseWait: c.closeWait,
+		History:   t.histories.text(&c.history),
+	}
+	if c.msgs != nil {
+		s.Protocol = c.msgs.protocol()
+		s.NotHTTP = s.Protocol != ProtoUnknown && s.Protocol != ProtoHTTP1 && s.Protocol != ProtoUpgraded
+	}
+	return s
+}
+
+// abandon ends what the HTTP half still has open on c.
+func (t *Tracker) abandon(c *conn, at capture.Time, how How) {
+	if c.msgs != nil {
+		n := len(t.out)
+		c.msgs.abandon(&t.shared, &c.ident, at, how, false)
+		t.told(c, n)
+	}
+}
+
+// free forgets c.
+func (t *Tracker) free(c *conn, at capture.Time, how How) {
+	if c.state == StateZombie || !c.has(opened) {
+		t.abandon(c, at, how)
+	}
+	t.dropBuffers(c)
+	t.timers.remove(c)
+	t.classify(c, 0)
+	if !c.has(detached) {
+		t.table.remove(c)
+	}
+	t.gauge(c, -1)
+	t.count--
+	t.table.slab.put(c)
+}
+
+func (t *Tracker) dropBuffers(c *conn) {
+	for d := range c.half {
+		if r := c.half[d].held; r != nil {
+			t.discard(r)
+		}
+	}
+}
+
+// settle ends the holes of c that its receiver has acknowledged: at the end
+// of the capture nothing is going to fill them.
+func (t *Tracker) settle(c *conn, at capture.Time) {
+	for d := range c.half {
+		if h := &c.half[d]; c.has(used) && h.acked.after(h.next) {
+			t.giveUp(c, capture.Dir(d), at)
+		}
+	}
+}

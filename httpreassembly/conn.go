@@ -1,0 +1,147 @@
+package httpreassembly
+
+import "stallwatch/capture"
+
+// conn is a connection. Without buffers it is about 300 bytes: a million idle
+// ones are within what the tool promises.
+type conn struct {
+	ident
+	msgs *messages // nil until the first payload byte
+	half [2]half   // by the direction of their bytes
+
+	last      capture.Time // of the latest packet
+	mark      capture.Time // SYN, then SYN-ACK, then the reset that made it a zombie
+	closeWait capture.Time
+	reuseAt   capture.Time // a SYN on these ports waits for the server's reaction since; zero: none does
+	reuse     seq          // that SYN's sequence number
+	isn       seq          // the client's SYN; valid iff hasISN
+
+	bytes     [2]int64
+	packets   [2]int64
+	exchanges int
+
+	prev, next *conn // in the list of its class, or next in the free list
+	hash       uint32
+	ref        uint32
+	timer      int32 // index in the timers' heap; -1: none
+
+	history history
+	odd     uint16 // oddities reported, as bits: each is told once a connection
+	flags   connFlags
+	state   ConnState
+	class   class
+}
+
+type connFlags uint8
+
+const (
+	used        connFlags = 1 << iota // the slot holds a connection
+	hasISN                            // isn is valid
+	opened                            // the event Opened was sent, so Closed must be
+	confirmed                         // the server acknowledged payload or sent some
+	synReported                       // SynUnanswered was sent
+	touched                           // seen since eviction last looked
+	distrusted                        // the client acknowledged bytes that the server never sent
+	detached                          // not in the flow table any more
+)
+
+func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }
+
+// pinned reports whether c is what the tool is for: a call unanswered, or a
+// FIN of the client that the server's kernel acknowledged and its process
+// did not react to. Such a connection has no idle timer and is not evicted.
+// Without the acknowledgement it could be a SYN cookie's client, which has no
+// socket at all.
+func (c *conn) pinned() bool {
+	if c.state == StateZombie || c.msgs != nil && c.msgs.owed() > 0 {
+		return true
+	}
+	h := &c.half[capture.ToServer]
+	return c.state == StateHalfClosed && !h.acked.before(h.next)
+}
+
+// setState moves c, and the gauges with it.
+func (t *Tracker) setState(c *conn, s ConnState) {
+	t.gauge(c, -1)
+	c.state = s
+	t.gauge(c, 1)
+}
+
+func (t *Tracker) gauge(c *conn, by int) {
+	t.stats.Conns[c.state] += by
+	if !c.has(confirmed) && (c.state == StateOpen || c.state == StateHalfClosed) {
+		t.stats.Unconfirmed += by
+	}
+}
+
+// confirm notes a sign of life of the server's process side: with SYN cookies
+// or a deferred accept, a client alone may believe that it is connected.
+func (t *Tracker) confirm(c *conn) {
+	t.gauge(c, -1)
+	c.flags |= confirmed
+	t.gauge(c, 1)
+}
+
+// oddity counts o and reports it, once a connection: an attacker who repeats
+// himself must not flood the consumers.
+func (t *Tracker) oddity(c *conn, at capture.Time, dir capture.Dir, o Oddity, detail string) {
+	if c.odd&(1<<o) != 0 {
+		t.stats.Oddities[o]++
+		return
+	}
+	c.odd |= 1 << o
+	t.odd(&c.ident, at, dir, o, detail)
+}
+
+// open reports c to the consumers.
+func (t *Tracker) open(c *conn, at capture.Time, s ConnState, midStream bool) {
+	t.setState(c, s)
+	c.flags |= opened
+	t.stats.Opened++
+	t.emit(Event{At: at, Kind: Opened, Conn: c.conn, Flow: c.flow, MidStream: midStream})
+}
+
+// established moves c from the half-open ones to those that may be idle.
+func (t *Tracker) established(c *conn) {
+	t.setState(c, StateOpen)
+	t.classify(c, live)
+	t.arm(c)
+}
+
+// deliver hands b, the next bytes of dir, to the HTTP half.
+func (t *Tracker) deliver(c *conn, dir capture.Dir, at capture.Time, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	c.bytes[dir] += int64(len(b))
+	n := len(t.out)
+	t.messages(c).bytes(&t.shared, &c.ident, dir, at, b)
+	t.told(c, n)
+}
+
+// lose tells that the next n bytes of dir were not captured.
+func (t *Tracker) lose(c *conn, dir capture.Dir, at capture.Time, n int64) {
+	t.stats.Gaps++
+	t.stats.GapBytes += uint64(n)
+	c.history.note(dir, 'g')
+	t.emit(Event{At: at, Kind: Gap, Conn: c.conn, Flow: c.flow, Dir: dir, Bytes: n})
+	k := len(t.out)
+	t.messages(c).hole(&t.shared, &c.ident, dir, at, n)
+	t.told(c, k)
+}
+
+// told counts the requests among the events since n.
+func (t *Tracker) told(c *conn, n int) {
+	for i := n; i < len(t.out); i++ {
+		if t.out[i].Kind == RequestSeen {
+			c.exchanges++
+		}
+	}
+}
+
+func (t *Tracker) messages(c *conn) *messages {
+	if c.msgs == nil {
+		c.msgs = new(messages)
+	}
+	return c.msgs
+}

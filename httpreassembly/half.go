@@ -1,0 +1,221 @@
+package httpreassembly
+
+import "stallwatch/capture"
+
+// half is one direction of a connection: where its bytes are, and what its
+// receiver has said about them.
+type half struct {
+	next     seq    // the next contiguous byte
+	acked    seq    // the receiver has all before it
+	fin      seq    // valid iff hasFIN
+	urgent   seq    // the urgent byte; valid iff hasUrgent
+	tsRecent uint32 // valid iff hasTS
+	window   uint32 // the receiver's window in bytes
+	gapDue   capture.Time
+	held     *reorder // nil unless bytes beyond a hole are buffered
+	scale    uint8    // shift of the windows that this direction's sender announces
+
+	started, hasFIN, finDone, hasUrgent, hasTS bool
+}
+
+func (h *half) start(q seq) {
+	h.next, h.acked, h.started = q, q, true
+}
+
+// option takes the window scale of a SYN or SYN-ACK.
+func (h *half) option(s *capture.Segment) {
+	h.scale = 0
+	if s.HasWScale {
+		h.scale = min(s.WScale, maxScale)
+	}
+}
+
+// broken reports whether something is known to be missing.
+func (h *half) broken() bool {
+	return h.held != nil || h.hasFIN && !h.finDone || h.acked.after(h.next)
+}
+
+// maxJump bounds how far an acknowledgement may lie beyond what was captured:
+// RFC 7323's largest window.
+const maxJump = 1 << 30
+
+// acknowledge takes what s says about the other direction's bytes.
+func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
+	p, ack := &c.half[dir.Reverse()], seq(s.Ack)
+	if !p.started {
+		p.start(ack)
+	}
+	p.window = uint32(s.Window) << c.half[dir].scale
+	if dir == capture.ToClient && !c.has(confirmed) && (s.Len() > 0 || ack.after(p.acked)) {
+		t.confirm(c)
+	}
+	switch d := ack.sub(p.acked); {
+	case d < 0:
+	case d == 0:
+		if p.gapDue != 0 && ack == p.next {
+			p.gapDue = 0 // the receiver lacks it too: it will come again
+		}
+	case ack.sub(p.next) <= 0:
+		p.acked = ack
+	case ack.sub(p.next) < maxJump && !(dir == capture.ToServer && c.has(distrusted)):
+		p.acked = ack
+		t.watchHole(c, dir.Reverse(), s.At)
+	}
+}
+
+// contradict judges a bare segment of the server after its client
+// acknowledged bytes that were not captured. Linux answers an acknowledgement
+// of what it never sent with its own true position (RFC 5961 section 5.2);
+// the client's claim is void then, and so are all that follow.
+func (t *Tracker) contradict(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[capture.ToClient]
+	if dir == capture.ToClient && seq(s.Seq) == h.next && h.acked.after(h.next) {
+		h.acked = h.next
+		h.gapDue = 0
+		c.flags |= distrusted
+		t.watchHole(c, dir, s.At)
+	}
+}
+
+// data takes the payload of s. The first lines are the path of nearly every
+// segment: no copy, no allocation.
+func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.hasFIN && !h.hasUrgent && !s.Flags.Has(capture.URG) {
+		h.next += seq(len(s.Payload))
+		t.deliver(c, dir, s.At, s.Payload)
+		if h.gapDue != 0 {
+			t.watchHole(c, dir, s.At)
+		}
+		return
+	}
+	if s.Flags.Has(capture.URG) && s.Urgent > 0 {
+		t.noteUrgent(c, dir, s)
+	}
+	t.irregular(c, dir, s)
+	t.checkFIN(c, dir, s.At)
+	if c.has(used) {
+		t.watchHole(c, dir, s.At)
+	}
+}
+
+// noteUrgent remembers the urgent byte, which Linux takes out of the stream.
+// The pointer names the byte after it (tcp_check_urg with tcp_stdurg off).
+func (t *Tracker) noteUrgent(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	at := seq(s.Seq) + seq(s.Urgent) - 1
+	if at.before(h.next) {
+		return
+	}
+	h.urgent, h.hasUrgent = at, true
+	t.oddity(c, s.At, dir, UrgentData, "")
+}
+
+// irregular takes a payload that is old, overlaps, is cut, or lies beyond a
+// hole.
+func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	p := piece{start: seq(s.Seq), data: s.Payload, cut: s.Missing}
+	if !p.end().after(h.next) {
+		if s.Len() > 1 || p.end() != h.next { // else a keep-alive probe
+			t.stats.Retransmitted++
+		}
+		return
+	}
+	if h.hasFIN && p.end().after(h.fin) {
+		t.oddity(c, s.At, dir, DataAfterFin, "")
+		if !p.keep(h.fin) {
+			return
+		}
+	}
+	p.skip(h.next)
+	if s.Missing > 0 {
+		t.oddity(c, s.At, dir, PacketCut, "")
+	}
+	if p.start == h.next {
+		if h.held != nil && h.held.differs(&p) {
+			t.oddity(c, s.At, dir, OverlapDiffers, "")
+		}
+		t.take(c, dir, s.At, &p)
+		t.drain(c, dir, s.At)
+		return
+	}
+	t.stats.OutOfOrder++
+	t.park(c, dir, s.At, &p)
+}
+
+// take delivers p, which begins at the next byte or before it.
+func (t *Tracker) take(c *conn, dir capture.Dir, at capture.Time, p *piece) {
+	h := &c.half[dir]
+	p.skip(h.next)
+	i := int(h.urgent.sub(p.start))
+	h.next = p.end()
+	if h.hasUrgent && i >= 0 && i < len(p.data) {
+		h.hasUrgent = false
+		t.deliver(c, dir, at, p.data[:i])
+		t.deliver(c, dir, at, p.data[i+1:])
+	} else {
+		t.deliver(c, dir, at, p.data)
+	}
+	if p.cut > 0 {
+		t.lose(c, dir, at, int64(p.cut))
+	}
+}
+
+// watchHole sets or clears the time at which the hole of dir is given up.
+func (t *Tracker) watchHole(c *conn, dir capture.Dir, now capture.Time) {
+	h := &c.half[dir]
+	if !h.broken() {
+		h.gapDue = 0
+		return
+	}
+	due := now.Add(t.opts.GapPatience)
+	if h.acked.after(h.next) {
+		due = now.Add(reorderGrace)
+	}
+	if h.gapDue == 0 || due < h.gapDue {
+		h.gapDue = due
+		t.arm(c)
+	}
+}
+
+// giveUp declares lost what h misses: the receiver has it, or nobody said
+// anything about it for long enough. A single byte that the receiver has
+// beyond the end is a FIN that was not captured.
+func (t *Tracker) giveUp(c *conn, dir capture.Dir, at capture.Time) {
+	h := &c.half[dir]
+	h.gapDue = 0
+	for first := true; c.has(used) && h.broken() && (first || h.acked.after(h.next)); first = false {
+		t.bridge(c, dir, at)
+	}
+	if c.has(used) {
+		t.watchHole(c, dir, at)
+	}
+}
+
+// bridge goes over the first hole of dir.
+func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
+	h := &c.half[dir]
+	if h.finDone { // acknowledged beyond its FIN: nonsense
+		h.acked = h.next
+		return
+	}
+	if !h.hasFIN && h.held == nil && h.acked == h.next+1 {
+		h.fin, h.hasFIN = h.next, true
+	}
+	edge, claimed := h.acked, h.acked.after(h.next)
+	if h.held != nil && (!claimed || h.held.pieces[0].start.before(edge)) {
+		edge = h.held.pieces[0].start
+	} else if !claimed {
+		edge = h.fin
+	}
+	if h.hasFIN && edge.after(h.fin) {
+		edge = h.fin
+	}
+	if n := edge.sub(h.next); n > 0 {
+		h.next = edge
+		t.lose(c, dir, at, int64(n))
+	}
+	t.drain(c, dir, at)
+	t.checkFIN(c, dir, at)
+}

@@ -1,0 +1,192 @@
+package httpreassembly
+
+import (
+	"time"
+
+	"stallwatch/capture"
+)
+
+// minRetransmit separates a repeated SYN or SYN-ACK from the same packet
+// captured twice: Linux repeats neither before TCP_RTO_MIN, 200 ms
+// (include/net/tcp.h).
+const minRetransmit = 200 * time.Millisecond
+
+// maxScale is RFC 7323's largest window shift (section 2.3), assumed where
+// the handshake was not captured.
+const maxScale = 14
+
+// firstSyn begins a connection.
+func (t *Tracker) firstSyn(h uint32, s *capture.Segment) {
+	if s.Sum() == capture.Bad {
+		t.stats.BadChecksum++
+		return
+	}
+	c := t.add(h, capture.ToServer, s, StateSyn)
+	if c == nil {
+		return
+	}
+	c.begin(s)
+	t.classify(c, halfOpen)
+	t.synPayload(c, s)
+	t.arm(c)
+}
+
+// begin takes the numbers of the client's SYN.
+func (c *conn) begin(s *capture.Segment) {
+	c.isn = seq(s.Seq)
+	c.flags |= hasISN
+	c.half[capture.ToServer].start(c.isn + 1)
+	c.half[capture.ToServer].option(s)
+	c.history.note(capture.ToServer, 's')
+}
+
+// synPayload notes payload in a SYN: without Fast Open the server does not
+// take it, and the client sends it again (RFC 9293 3.10.7.2).
+func (t *Tracker) synPayload(c *conn, s *capture.Segment) {
+	if s.Len() > 0 {
+		t.oddity(c, s.At, capture.ToServer, DataInSyn, "")
+	}
+}
+
+// firstSynAck begins a connection whose SYN was not captured.
+func (t *Tracker) firstSynAck(h uint32, dir capture.Dir, s *capture.Segment) {
+	if dir == capture.ToServer { // from the client: somebody reflects off us
+		t.stats.Orphans++
+		return
+	}
+	if s.Sum() == capture.Bad {
+		t.stats.BadChecksum++
+		return
+	}
+	c := t.add(h, dir, s, StateSyn)
+	if c == nil {
+		return
+	}
+	c.isn = seq(s.Ack) - 1
+	c.flags |= hasISN
+	c.half[capture.ToServer].start(seq(s.Ack))
+	c.half[capture.ToServer].scale = maxScale
+	t.classify(c, halfOpen)
+	t.synAck(c, dir, s)
+	t.arm(c)
+}
+
+// syn handles a SYN on the ports of a connection that is there.
+func (t *Tracker) syn(c *conn, dir capture.Dir, s *capture.Segment) {
+	if dir == capture.ToClient {
+		t.oddity(c, s.At, dir, SynInConnection, "from the server's end")
+		return
+	}
+	same := c.has(hasISN) && seq(s.Seq) == c.isn
+	switch {
+	case c.state == StateSyn && !same: // the client has begun anew
+		h := c.hash
+		t.free(c, s.At, ByReuse)
+		t.firstSyn(h, s)
+	case c.state == StateSyn && s.At.Sub(c.mark) >= minRetransmit:
+		t.unanswered(c, s.At)
+	case same:
+		t.stats.Retransmitted++
+	default:
+		// The kernel may answer with a challenge ACK (the old connection
+		// lives) or, when it holds none, with a SYN-ACK: see synAck.
+		c.reuse, c.reuseAt = seq(s.Seq), s.At
+		t.oddity(c, s.At, dir, SynInConnection, "")
+	}
+}
+
+// unanswered reports that c's SYN got no reaction, or that its handshake
+// starts over: the accept queue is full. Once a connection.
+func (t *Tracker) unanswered(c *conn, at capture.Time) {
+	if c.has(synReported) {
+		return
+	}
+	c.flags |= synReported
+	t.emit(Event{At: at, Kind: SynUnanswered, Conn: c.conn, Flow: c.flow})
+}
+
+// synAck handles the server's answer to a SYN.
+func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
+	switch {
+	case dir == capture.ToServer:
+		t.oddity(c, s.At, dir, SynInConnection, "")
+	case c.reuseAt != 0 && seq(s.Ack) == c.reuse+1:
+		t.reused(c, s)
+	case c.state > StateHandshake && seq(s.Seq)+1 != c.half[capture.ToClient].next && (!c.has(hasISN) || seq(s.Ack) != c.isn+1):
+		// Another connection on these ports, whose SYN was not captured.
+		c.reuse, c.reuseAt = seq(s.Ack)-1, s.At
+		t.reused(c, s)
+	case !c.has(hasISN) || seq(s.Ack) != c.isn+1:
+		t.stats.Unacceptable++
+	case c.state == StateSyn:
+		h := &c.half[capture.ToClient]
+		h.start(seq(s.Seq) + 1)
+		h.option(s)
+		if !s.HasWScale && c.half[capture.ToServer].scale != maxScale {
+			c.half[capture.ToServer].scale = 0 // both must offer it (RFC 7323 section 2.2)
+		}
+		c.mark = s.At
+		c.history.note(dir, 'h')
+		t.open(c, s.At, StateHandshake, false)
+	case c.state == StateHandshake:
+		t.stats.Retransmitted++
+		c.mark = s.At
+	case c.state == StateOpen && !c.has(confirmed) && s.At.Sub(c.mark) >= minRetransmit:
+		// The server repeats itself although the client has acknowledged:
+		// its accept queue had no room and the kernel dropped that ACK.
+		c.mark = s.At
+		t.setState(c, StateHandshake)
+		t.classify(c, halfOpen)
+		t.unanswered(c, s.At)
+		t.arm(c)
+	default:
+		t.stats.Retransmitted++
+	}
+}
+
+// reused ends c, whose ports the server has given to a new connection, and
+// begins that one. Its ID is the time of its SYN.
+func (t *Tracker) reused(c *conn, s *capture.Segment) {
+	h, at, isn := c.hash, c.reuseAt, c.reuse
+	flow := c.flow
+	t.endReset(c, s.At, Client, ByReuse)
+	if c.has(used) && !c.has(detached) {
+		t.detach(c)
+	}
+	n := t.add(h, capture.ToClient, s, StateSyn)
+	if n == nil {
+		return
+	}
+	n.conn, n.flow, n.isn = ConnID(at), flow, isn
+	n.flags |= hasISN
+	n.packets[capture.ToServer]++
+	n.half[capture.ToServer].start(isn + 1)
+	n.half[capture.ToServer].scale = maxScale
+	n.history.note(capture.ToServer, 's')
+	t.classify(n, halfOpen)
+	t.synAck(n, capture.ToClient, s)
+	t.arm(n)
+}
+
+// complete handles a segment without SYN of a connection whose handshake is
+// not done; true means that it is now.
+func (t *Tracker) complete(c *conn, dir capture.Dir, s *capture.Segment) bool {
+	switch {
+	case c.state == StateHandshake && dir == capture.ToServer && seq(s.Ack).before(c.half[capture.ToClient].next):
+		t.stats.Unacceptable++ // it acknowledges something else: the kernel answers with RST
+		return false
+	case c.state == StateHandshake:
+	case s.Len() == 0:
+		// A bare ACK after a SYN without an answer: a challenge from a
+		// connection older than the capture, or a client's lie.
+		t.stats.Orphans++
+		return false
+	default: // the SYN-ACK was not captured; payload proves that it was sent
+		c.half[dir].start(seq(s.Seq))
+		c.half[dir.Reverse()].start(seq(s.Ack))
+		c.half[0].scale, c.half[1].scale = maxScale, maxScale
+		t.open(c, s.At, StateOpen, true)
+	}
+	t.established(c)
+	return true
+}

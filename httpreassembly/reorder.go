@@ -1,0 +1,223 @@
+package httpreassembly
+
+import (
+	"bytes"
+	"sort"
+
+	"stallwatch/capture"
+)
+
+// reorder holds what came beyond a hole, in Linux' order (tcp_data_queue_ofo
+// and tcp_ofo_queue in net/ipv4/tcp_input.c), because an attacker who knows a
+// monitor's order can show it another request than the server gets:
+//
+//   - pieces are sorted by their first byte, and where two overlap the one
+//     that begins first is delivered whole;
+//   - a new piece inside an old one is dropped; old ones inside it are;
+//   - a new piece that begins where an old one ends is joined to it.
+type reorder struct {
+	pieces     []piece
+	cost       int // bytes reserved
+	conn       *conn
+	dir        capture.Dir
+	prev, next *reorder // in holes
+}
+
+// Bounds of a reorder buffer, besides Options.MaxConnBuffered: pieceCost is
+// reserved for a piece beside its bytes, so that one-byte pieces do not cost
+// forty times what they are charged; maxPieces keeps insertion short.
+const (
+	pieceCost = 64
+	maxPieces = 1024
+)
+
+// piece is a run of bytes, of which the last cut were not captured.
+type piece struct {
+	start seq
+	cut   int
+	data  []byte
+}
+
+func (p *piece) end() seq { return p.start + seq(len(p.data)+p.cut) }
+
+// skip drops what lies before q.
+func (p *piece) skip(q seq) {
+	n := int(q.sub(p.start))
+	if n <= 0 {
+		return
+	}
+	p.start = q
+	if n > len(p.data) {
+		p.cut -= n - len(p.data)
+		n = len(p.data)
+	}
+	p.data = p.data[n:]
+}
+
+// keep drops what lies at q or beyond; false means that nothing is left.
+func (p *piece) keep(q seq) bool {
+	n := int(q.sub(p.start))
+	if n <= 0 {
+		return false
+	}
+	if n <= len(p.data) {
+		p.data, p.cut = p.data[:n], 0
+	} else {
+		p.cut = n - len(p.data)
+	}
+	return true
+}
+
+// differs reports whether p says something else than a buffered piece about
+// the same byte. Bytes that were delivered are gone and cannot be compared.
+func (r *reorder) differs(p *piece) bool {
+	for i := range r.pieces {
+		o := &r.pieces[i]
+		if !o.start.before(p.end()) {
+			break
+		}
+		a, b := p.data, o.data
+		if d := int(o.start.sub(p.start)); d > 0 {
+			a = a[min(d, len(a)):]
+		} else {
+			b = b[min(-d, len(b)):]
+		}
+		n := min(len(a), len(b))
+		if !bytes.Equal(a[:n], b[:n]) {
+			return true
+		}
+	}
+	return false
+}
+
+// park buffers a copy of p.
+func (t *Tracker) park(c *conn, dir capture.Dir, at capture.Time, p *piece) {
+	h := &c.half[dir]
+	if h.held == nil {
+		h.held = &reorder{conn: c, dir: dir}
+		t.holes.push(h.held)
+	}
+	r := h.held
+	if r.differs(p) {
+		t.oddity(c, at, dir, OverlapDiffers, "")
+	}
+	t.insert(r, p)
+	if len(r.pieces) == 0 {
+		t.discard(r)
+	}
+}
+
+func (t *Tracker) insert(r *reorder, p *piece) {
+	i := sort.Search(len(r.pieces), func(i int) bool { return r.pieces[i].start.after(p.start) })
+	joined := false
+	if i > 0 {
+		last := &r.pieces[i-1]
+		switch {
+		case !p.end().after(last.end()):
+			t.stats.Retransmitted++
+			return
+		case last.start == p.start:
+			i-- // p covers it
+		case last.end() == p.start && last.cut == 0:
+			joined = true
+		}
+	}
+	cost := len(p.data)
+	if !joined {
+		cost += pieceCost
+	}
+	if !t.hold(r, cost) {
+		t.stats.BufferDropped += uint64(len(p.data))
+		return
+	}
+	if joined {
+		last := &r.pieces[i-1]
+		last.data, last.cut = append(last.data, p.data...), p.cut
+		t.cover(r, i, p.end())
+		return
+	}
+	t.cover(r, i, p.end())
+	r.pieces = append(r.pieces, piece{})
+	copy(r.pieces[i+1:], r.pieces[i:])
+	r.pieces[i] = piece{start: p.start, cut: p.cut, data: bytes.Clone(p.data)}
+}
+
+// cover drops the pieces from i on that end at or before q.
+func (t *Tracker) cover(r *reorder, i int, q seq) {
+	n := i
+	for n < len(r.pieces) && !r.pieces[n].end().after(q) {
+		t.refund(r, len(r.pieces[n].data)+pieceCost)
+		n++
+	}
+	r.pieces = append(r.pieces[:i], r.pieces[n:]...)
+}
+
+func (t *Tracker) refund(r *reorder, n int) {
+	r.cost -= n
+	t.release(n)
+}
+
+// drain delivers what is contiguous now.
+func (t *Tracker) drain(c *conn, dir capture.Dir, at capture.Time) {
+	h := &c.half[dir]
+	r := h.held
+	if r == nil {
+		return
+	}
+	n := 0
+	for n < len(r.pieces) && !r.pieces[n].start.after(h.next) {
+		p := r.pieces[n]
+		n++
+		if p.end().after(h.next) {
+			if !h.hasFIN || !p.end().after(h.fin) || p.keep(h.fin) {
+				t.take(c, dir, at, &p)
+			}
+		}
+		t.refund(r, len(r.pieces[n-1].data)+pieceCost)
+	}
+	r.pieces = append(r.pieces[:0], r.pieces[n:]...)
+	clear(r.pieces[len(r.pieces) : len(r.pieces)+n])
+	if len(r.pieces) == 0 {
+		t.discard(r)
+	}
+}
+
+// discard gives up a reorder buffer with what is in it. Bytes that are still
+// there count as dropped; when the receiver acknowledges them they become a
+// gap.
+func (t *Tracker) discard(r *reorder) {
+	for i := range r.pieces {
+		t.stats.BufferDropped += uint64(len(r.pieces[i].data))
+	}
+	t.release(r.cost)
+	t.holes.remove(r)
+	r.conn.half[r.dir].held = nil
+	r.pieces, r.cost, r.conn = nil, 0, nil
+}
+
+// holes lists the reorder buffers, the oldest first.
+type holes struct{ head, tail *reorder }
+
+func (l *holes) push(r *reorder) {
+	r.prev = l.tail
+	if l.tail != nil {
+		l.tail.next = r
+	} else {
+		l.head = r
+	}
+	l.tail = r
+}
+
+func (l *holes) remove(r *reorder) {
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		l.head = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		l.tail = r.prev
+	}
+	r.prev, r.next = nil, nil
+}

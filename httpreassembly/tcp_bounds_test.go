@@ -1,0 +1,348 @@
+package httpreassembly
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+	"unsafe"
+
+	"stallwatch/capture"
+)
+
+func replacePort(a netip.AddrPort, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr(), port)
+}
+
+// clientEnd returns the n-th of many clients.
+func clientEnd(n int) netip.AddrPort {
+	var a [4]byte
+	binary.BigEndian.PutUint32(a[:], 10<<24|uint32(n>>4))
+	return netip.AddrPortFrom(netip.AddrFrom4(a), uint16(20000+n&15))
+}
+
+// verify checks what must hold of a Tracker at any time.
+func verify(t testing.TB, tr *Tracker) {
+	t.Helper()
+	conns, listed, attached := 0, 0, 0
+	for _, n := range tr.stats.Conns {
+		conns += n
+	}
+	for k := range tr.lists {
+		listed += tr.lists[k].n
+		n := 0
+		for c := tr.lists[k].head; c != nil; c = c.next {
+			n++
+			if !c.has(detached) {
+				attached++
+			}
+			if int(c.class) != k || !c.has(used) {
+				t.Fatalf("class %d lists a connection of class %d, flags %b", k, c.class, c.flags)
+			}
+		}
+		if n != tr.lists[k].n {
+			t.Fatalf("class %d holds %d connections and says %d", k, n, tr.lists[k].n)
+		}
+	}
+	if conns != tr.count || listed != tr.count || attached != tr.table.n {
+		t.Fatalf("%d connections, gauges say %d, lists %d, table %d of %d attached", tr.count, conns, listed, tr.table.n, attached)
+	}
+	for i, x := range tr.timers.heap {
+		if int(x.c.timer) != i {
+			t.Fatalf("timer %d believes to be %d", i, x.c.timer)
+		}
+	}
+	if tr.count > tr.opts.MaxConns || tr.stats.Buffered > tr.opts.MaxBuffered || tr.stats.Buffered < 0 || tr.stats.Unconfirmed < 0 {
+		t.Fatalf("%d connections of %d, %d bytes of %d, %d unconfirmed", tr.count, tr.opts.MaxConns, tr.stats.Buffered, tr.opts.MaxBuffered, tr.stats.Unconfirmed)
+	}
+}
+
+// wire feeds a Tracker hand-made segments.
+type wire struct {
+	tr     *Tracker
+	now    capture.Time
+	events []Event
+}
+
+func (w *wire) send(src, dst netip.AddrPort, f capture.Flags, q, ack uint32, b string) []Event {
+	w.now = w.now.Add(time.Microsecond)
+	s := capture.Segment{At: w.now, Src: src, Dst: dst, Seq: q, Ack: ack, Flags: f, Window: 65535, Payload: []byte(b)}
+	w.tr.Recycle()
+	w.events = w.tr.Segment(w.events[:0], &s)
+	return w.events
+}
+
+const request = "POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 4\r\n\r\nabcd"
+
+func (w *wire) open(n int) {
+	c := clientEnd(n)
+	w.send(c, serverEnd, capture.SYN, 99, 0, "")
+	w.send(serverEnd, c, capture.SYN|capture.ACK, 499, 100, "")
+	w.send(c, serverEnd, capture.ACK, 100, 500, "")
+}
+
+func (w *wire) call(n int) {
+	w.open(n)
+	w.send(clientEnd(n), serverEnd, capture.ACK, 100, 500, request)
+	w.send(serverEnd, clientEnd(n), capture.ACK, 500, 100+uint32(len(request)), "")
+}
+
+func TestSynFloodIsBounded(t *testing.T) {
+	w := wire{tr: New(Options{MaxConns: 1000}), now: epoch}
+	w.call(1 << 20)
+	w.open(1<<20 + 1)
+	for n := range 100_000 {
+		w.send(clientEnd(n), serverEnd, capture.SYN, uint32(n), 0, "")
+	}
+	verify(t, w.tr)
+	st := w.tr.Stats()
+	if st.EvictedHalfOpen != 100_002-1000 || st.EvictedIdle != 0 || st.InFlight != 1 {
+		t.Errorf("evicted %d half-open and %d idle, %d calls in flight; want 99002, 0, 1", st.EvictedHalfOpen, st.EvictedIdle, st.InFlight)
+	}
+	if got := len(w.tr.table.slab.blocks) * slabBlock; got > 1024 {
+		t.Errorf("room for %d connections was made, want at most 1024", got)
+	}
+}
+
+// TestStalledAreNotEvicted: idle connections give way, those with a call in
+// flight never do; a newcomer is then not followed, and counted.
+func TestStalledAreNotEvicted(t *testing.T) {
+	w := wire{tr: New(Options{MaxConns: 10}), now: epoch}
+	for n := range 8 {
+		w.call(n)
+	}
+	w.open(8)
+	w.open(9)
+	w.call(10)
+	w.call(11)
+	if st := w.tr.Stats(); st.EvictedIdle != 2 || st.InFlight != 10 || st.Unadmitted != 0 {
+		t.Fatalf("evicted %d idle, %d in flight, %d unadmitted; want 2, 10, 0", st.EvictedIdle, st.InFlight, st.Unadmitted)
+	}
+	w.call(12)
+	if st := w.tr.Stats(); st.InFlight != 10 || st.Unadmitted == 0 {
+		t.Errorf("%d in flight, %d unadmitted; want 10 and more than 0", st.InFlight, st.Unadmitted)
+	}
+	verify(t, w.tr)
+	// An answer makes room again.
+	w.send(serverEnd, clientEnd(3), capture.ACK, 500, 100+uint32(len(request)), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	w.open(13)
+	if st := w.tr.Stats(); st.EvictedIdle != 3 {
+		t.Errorf("evicted %d idle, want 3", st.EvictedIdle)
+	}
+	verify(t, w.tr)
+}
+
+func TestOutOfOrderFloodIsBounded(t *testing.T) {
+	w := wire{tr: New(Options{MaxBuffered: 1 << 20, MaxConnBuffered: 64 << 10}), now: epoch}
+	const clients = 64
+	for n := range clients {
+		w.open(n)
+	}
+	for i := range 20_000 {
+		n := i % clients
+		w.send(clientEnd(n), serverEnd, capture.ACK, 100+uint32(2*i/clients+1)*10, 500, "flood")
+		if w.tr.stats.Buffered > 1<<20 {
+			t.Fatalf("segment %d: %d bytes buffered of %d", i, w.tr.stats.Buffered, 1<<20)
+		}
+	}
+	verify(t, w.tr)
+	if w.tr.Stats().BufferDropped == 0 {
+		t.Error("nothing was dropped: the bound was not reached")
+	}
+	w.tr.Finish(nil, w.now)
+	w.tr.Recycle()
+	verify(t, w.tr)
+	if st := w.tr.Stats(); st.Buffered != 0 || w.tr.count != 0 {
+		t.Errorf("%d bytes and %d connections after Finish", st.Buffered, w.tr.count)
+	}
+}
+
+func TestTombsAreBounded(t *testing.T) {
+	var ts tombs
+	for n := range 3 * maxTombs {
+		ts.bury(tupleOf(clientEnd(n), serverEnd), epoch+capture.Time(n))
+	}
+	if ts.n != maxTombs || len(ts.at) != maxTombs {
+		t.Errorf("%d tombs, %d in the map; want %d", ts.n, len(ts.at), maxTombs)
+	}
+	for range maxTombs {
+		ts.sweep(epoch.Add(time.Hour), time.Minute)
+	}
+	if ts.n != 0 || len(ts.at) != 0 {
+		t.Errorf("%d tombs, %d in the map after their time", ts.n, len(ts.at))
+	}
+}
+
+func TestShardIsSymmetric(t *testing.T) {
+	var hits [8]int
+	for n := range 8000 {
+		a := capture.Segment{Src: clientEnd(n), Dst: serverEnd}
+		b := capture.Segment{Src: serverEnd, Dst: clientEnd(n)}
+		if Shard(&a, 8) != Shard(&b, 8) {
+			t.Fatalf("%v: shards %d and %d", a.Src, Shard(&a, 8), Shard(&b, 8))
+		}
+		hits[Shard(&a, 8)]++
+	}
+	for i, n := range hits {
+		if n < 800 || n > 1200 {
+			t.Errorf("shard %d has %d of 8000 connections", i, n)
+		}
+	}
+}
+
+// exchangeOnce plays one call and its answer on an open connection.
+func (w *wire) exchangeOnce(b []byte, at *[2]uint32, answer []byte) {
+	c := clientEnd(0)
+	s := capture.Segment{Src: c, Dst: serverEnd, Seq: at[0], Ack: at[1], Flags: capture.ACK, Window: 65535, Payload: b}
+	for i := range 4 {
+		w.now = w.now.Add(time.Microsecond)
+		s.At = w.now
+		switch i {
+		case 1:
+			at[0] += uint32(len(b))
+			s.Src, s.Dst, s.Seq, s.Ack, s.Payload = serverEnd, c, at[1], at[0], nil
+		case 2:
+			s.Payload = answer
+		case 3:
+			at[1] += uint32(len(answer))
+			s.Src, s.Dst, s.Seq, s.Ack, s.Payload = c, serverEnd, at[0], at[1], nil
+		}
+		w.events = w.tr.Segment(w.events[:0], &s)
+		w.tr.Recycle()
+	}
+}
+
+func TestSegmentDoesNotAllocate(t *testing.T) {
+	w := wire{tr: New(Options{}), now: epoch}
+	w.open(0)
+	at := [2]uint32{100, 500}
+	req, answer := []byte(request), []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	for range 10 {
+		w.exchangeOnce(req, &at, answer)
+	}
+	if n := testing.AllocsPerRun(1000, func() { w.exchangeOnce(req, &at, answer) }); n != 0 {
+		t.Errorf("%v allocations an exchange of 4 segments", n)
+	}
+}
+
+func BenchmarkExchange(b *testing.B) {
+	b.ReportAllocs()
+	w := wire{tr: New(Options{}), now: epoch}
+	w.open(0)
+	at := [2]uint32{100, 500}
+	req, answer := []byte(request), []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	for b.Loop() {
+		w.exchangeOnce(req, &at, answer)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/4, "ns/segment")
+}
+
+// BenchmarkBareACK is the TCP half alone, over more connections than fit in a
+// cache.
+func BenchmarkBareACK(b *testing.B) {
+	for _, conns := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("conns=%d", conns), func(b *testing.B) {
+			b.ReportAllocs()
+			w := wire{tr: New(Options{}), now: epoch}
+			for n := range conns {
+				w.open(n)
+			}
+			s := capture.Segment{Dst: serverEnd, Seq: 100, Ack: 500, Flags: capture.ACK, Window: 65535}
+			n := 0
+			for b.Loop() {
+				w.now++
+				s.At, s.Src = w.now, clientEnd(n)
+				w.tr.Segment(nil, &s)
+				if n += 7919; n >= conns {
+					n %= conns
+				}
+			}
+		})
+	}
+}
+
+// idleConns opens n connections and plays a call and its answer on each.
+func (w *wire) idleConns(n int) {
+	answer := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	for i := range n {
+		w.call(i)
+		w.send(serverEnd, clientEnd(i), capture.ACK, 500, 100+uint32(len(request)), answer)
+	}
+	w.tr.Recycle()
+}
+
+// BenchmarkIdleConnections tells what an idle connection costs that has had
+// a call. The promise is 600 bytes.
+func BenchmarkIdleConnections(b *testing.B) {
+	const n = 200_000
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		w := wire{tr: New(Options{}), now: epoch}
+		w.idleConns(n)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/conn")
+		runtime.KeepAlive(w.tr)
+	}
+}
+
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	const n, most = 20_000, 700 // bytes; the flow table may have just doubled
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	w := wire{tr: New(Options{}), now: epoch}
+	w.idleConns(n)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if got := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; got > most {
+		t.Errorf("%d bytes an idle connection (conn is %d), want at most %d", got, unsafe.Sizeof(conn{}), most)
+	}
+	if st := w.tr.Stats(); st.Buffered != 0 || st.Conns[StateOpen] != n {
+		t.Errorf("%d bytes buffered, %d open; want 0, %d", st.Buffered, st.Conns[StateOpen], n)
+	}
+	runtime.KeepAlive(w.tr)
+}
+
+func FuzzTracker(f *testing.F) {
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x12\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x10\x01\x00\x00\x20\x00\x11\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x92\x00\x00\x00\x00\x00\x10\x05\x05\x00\x40\x01\x91\x00\x40\x00\x40\x00\x14\x00\x00\x00\x00\x00\x90\x40\x40\x40\x40\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = data[:min(len(data), 3000)] // verify reads everything after each segment
+		tr := New(Options{MaxConns: 4, MaxBuffered: 8 << 10, MaxConnBuffered: 4 << 10})
+		now := epoch
+		base := [2]uint32{0xfffffff0, 0xffffff00}
+		words := [2]string{request + request, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 204 No\r\n\r\n"}
+		var events []Event
+		for ; len(data) >= 6; data = data[6:] {
+			dir := data[0] >> 7
+			now = now.Add(1 + time.Duration(data[5])*time.Duration(data[5])*time.Duration(data[5])*time.Microsecond)
+			text := words[dir]
+			from := min(int(data[1]), len(text))
+			to := min(from+int(data[4]), len(text))
+			s := capture.Segment{At: now, Src: clientEnd(int(data[5] & 7)), Dst: serverEnd, Seq: base[dir] + uint32(data[1]), Ack: base[1-dir] + uint32(data[2]),
+				Flags: capture.Flags(data[0] & 0x3f), Window: uint16(data[3]) << 8, Urgent: uint16(data[3]), Payload: []byte(text[from:to]), Missing: int(data[3] >> 6)}
+			if dir == 1 {
+				s.Src, s.Dst = s.Dst, s.Src
+			}
+			events = tr.Segment(events[:0], &s)
+			for i := range events {
+				if events[i].At > now {
+					t.Fatalf("event at %d, it is %d", events[i].At, now)
+				}
+			}
+			tr.Recycle()
+			verify(t, tr)
+		}
+		tr.Finish(nil, now+1)
+		tr.Recycle()
+		verify(t, tr)
+		if st := tr.Stats(); st.Buffered != 0 || tr.count != 0 || st.Opened != st.Closed {
+			t.Fatalf("after Finish: %d bytes, %d connections, %d opened, %d closed", st.Buffered, tr.count, st.Opened, st.Closed)
+		}
+	})
+}

@@ -1,0 +1,269 @@
+package httpreassembly
+
+import (
+	"slices"
+
+	"stallwatch/capture"
+)
+
+// Tracker follows the TCP connections of the watched ports. It is not safe
+// for concurrent use: the pipeline's goroutine owns it.
+type Tracker struct {
+	shared
+	now    capture.Time
+	ports  ports
+	table  table
+	tombs  tombs
+	timers timers
+	lists  [numClasses]list
+	holes  holes
+	count  int // connections, zombies included
+
+	histories histories
+	given     []*Connection // handed out since the last Recycle
+	spare     []*Connection
+}
+
+// New returns a Tracker. It panics on nothing: every zero field of o takes
+// its default.
+func New(o Options) *Tracker {
+	t := &Tracker{histories: histories{}}
+	t.opts = o.WithDefaults()
+	t.ports.init(o.Ports)
+	t.table.init()
+	return t
+}
+
+// Segment handles s and appends what it means to dst: first the deadlines
+// that were due at or before s.At, then s itself. Times must strictly grow.
+// s and its payload are not kept.
+func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
+	t.out, t.now = dst, s.At
+	t.fire(s.At)
+	t.stats.Segments++
+	t.stats.PayloadBytes += uint64(s.Len())
+	if !t.ports.watched(s) {
+		t.stats.Ignored++
+	} else if h := t.table.hash(s); true {
+		if c, dir := t.table.find(h, s); c != nil {
+			t.known(c, dir, s)
+		} else {
+			t.unknown(h, s)
+		}
+	}
+	return t.done()
+}
+
+// Advance appends what falls due at or before now.
+func (t *Tracker) Advance(dst []Event, now capture.Time) []Event {
+	t.out, t.now = dst, now
+	t.fire(now)
+	return t.done()
+}
+
+// Finish ends the capture at now: connections still open are Closed by
+// ByCaptureEnd in the order of their ConnID, with the state they are in. A
+// request that is whole and unanswered stays owed, and gets no ExchangeDone;
+// what is incomplete is Cut. The Tracker is empty afterwards, but for Stats.
+func (t *Tracker) Finish(dst []Event, now capture.Time) []Event {
+	t.out, t.now = dst, now
+	t.fire(now)
+	var open []*conn
+	for _, b := range t.table.slab.blocks {
+		for i := range b {
+			if b[i].has(used) {
+				open = append(open, &b[i])
+			}
+		}
+	}
+	slices.SortFunc(open, func(a, b *conn) int {
+		if a.conn < b.conn {
+			return -1
+		}
+		return 1
+	})
+	for _, c := range open {
+		if c.state == StateZombie {
+			t.free(c, now, ByCaptureEnd)
+			continue
+		}
+		if t.settle(c, now); c.has(used) {
+			t.closed(c, now, Nobody, ByCaptureEnd)
+		}
+	}
+	return t.done()
+}
+
+func (t *Tracker) done() []Event {
+	dst := t.out
+	t.out = nil
+	return dst
+}
+
+// Recycle says that the Events returned since the last call were consumed:
+// what they point to may be used again.
+func (t *Tracker) Recycle() {
+	t.spare = append(t.spare, t.given...)
+	clear(t.given)
+	t.given = t.given[:0]
+	t.pool.recycle()
+}
+
+// Stats returns the counters and gauges.
+func (t *Tracker) Stats() Stats { return t.stats }
+
+// known handles a segment of a connection in the table.
+func (t *Tracker) known(c *conn, dir capture.Dir, s *capture.Segment) {
+	c.last = s.At
+	c.packets[dir]++
+	c.flags |= touched
+	if s.Flags&(capture.SYN|capture.RST|capture.FIN|capture.ACK) == capture.ACK {
+		t.ordinary(c, dir, s)
+	} else {
+		t.control(c, dir, s)
+	}
+	if c.has(used) {
+		if c.class == busy {
+			t.unpin(c)
+		}
+		if c.timer < 0 {
+			t.arm(c)
+		}
+	}
+}
+
+// control handles the segments that open and end connections.
+func (t *Tracker) control(c *conn, dir capture.Dir, s *capture.Segment) {
+	if t.corrupt(c, dir, s) {
+		return
+	}
+	switch {
+	case c.state == StateZombie:
+		t.zombieSegment(c, dir, s)
+	case s.Flags.Has(capture.RST):
+		t.reset(c, dir, s)
+	case s.Flags.Has(capture.SYN | capture.ACK):
+		t.synAck(c, dir, s)
+	case s.Flags.Has(capture.SYN):
+		t.syn(c, dir, s)
+	case s.Flags.Has(capture.ACK):
+		t.ordinary(c, dir, s)
+	default: // neither SYN, RST nor ACK: the kernel drops it (RFC 9293 3.10.7.4, fifth)
+		t.stats.Unacceptable++
+	}
+}
+
+// ordinary handles acknowledgement, payload and FIN.
+func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	switch {
+	case c.state == StateZombie:
+		t.stats.Tombstoned++
+		return
+	case c.state == StateSyn || c.state == StateHandshake:
+		if !t.complete(c, dir, s) {
+			return
+		}
+	}
+	if !h.started {
+		h.start(seq(s.Seq))
+	}
+	if !t.acceptable(c, dir, s) {
+		return
+	}
+	if s.Len() == 0 && !s.Flags.Has(capture.FIN) {
+		c.history.note(dir, 'a')
+		t.acknowledge(c, dir, s)
+		t.contradict(c, dir, s)
+		return
+	}
+	t.acknowledge(c, dir, s)
+	if s.Len() > 0 {
+		c.history.note(dir, 'd')
+		t.data(c, dir, s)
+	}
+	if s.Flags.Has(capture.FIN) && c.has(used) {
+		t.fin(c, dir, s)
+	}
+}
+
+// unknown handles a segment of no connection in the table.
+func (t *Tracker) unknown(h uint32, s *capture.Segment) {
+	dir := t.ports.orient(s)
+	if s.Flags&(capture.SYN|capture.RST) == capture.SYN && dir == capture.ToServer && !s.Flags.Has(capture.ACK) {
+		t.firstSyn(h, s)
+		return
+	}
+	if t.tombs.holds(s, t.opts.Linger) {
+		t.stats.Tombstoned++
+		return
+	}
+	switch {
+	case s.Flags.Has(capture.RST) || !s.Flags.Has(capture.ACK):
+		t.stats.Orphans++
+	case s.Flags.Has(capture.SYN):
+		t.firstSynAck(h, dir, s)
+	case s.Len() < 2: // a bare ACK, a FIN scan, a keep-alive probe
+		t.stats.Orphans++
+	default:
+		t.midStream(h, dir, s)
+	}
+}
+
+// add makes a connection whose first segment is s, or returns nil when there
+// is no room.
+func (t *Tracker) add(h uint32, dir capture.Dir, s *capture.Segment, st ConnState) *conn {
+	if !t.room() {
+		return nil
+	}
+	c := t.table.slab.get()
+	c.conn, c.flow = ConnID(s.At), flowOf(s, dir)
+	c.hash, c.state = h, st
+	c.last, c.mark = s.At, s.At
+	c.packets[dir]++
+	t.count++
+	t.gauge(c, 1)
+	t.table.add(c)
+	t.tombs.clear(s.Src, s.Dst)
+	return c
+}
+
+// midStream picks up a connection whose beginning was not captured. Only
+// payload does: a scan's bare FIN or ACK must not raise a phantom.
+func (t *Tracker) midStream(h uint32, dir capture.Dir, s *capture.Segment) {
+	if s.Sum() == capture.Bad {
+		t.stats.BadChecksum++
+		return
+	}
+	c := t.add(h, dir, s, StateOpen)
+	if c == nil {
+		return
+	}
+	if dir == capture.ToClient && t.ports.any {
+		c.history.note(dir, '^')
+	}
+	c.half[0].scale, c.half[1].scale = maxScale, maxScale
+	c.half[dir].start(seq(s.Seq))
+	c.half[dir.Reverse()].start(seq(s.Ack))
+	t.classify(c, live)
+	t.open(c, s.At, StateOpen, true)
+	t.resume(c, dir, s)
+	t.ordinary(c, dir, s)
+	if c.has(used) {
+		t.arm(c)
+	}
+}
+
+// resume tells the HTTP half what it missed before the first payload. A
+// request's first line needs nothing before it; an answer's lacks its request;
+// anything else is the middle of something.
+func (t *Tracker) resume(c *conn, dir capture.Dir, s *capture.Segment) {
+	m := t.messages(c)
+	if dir == capture.ToClient {
+		m.hole(&t.shared, &c.ident, capture.ToServer, s.At, -1)
+	}
+	if dir == capture.ToServer && looksLikeRequest(s.Payload) || dir == capture.ToClient && looksLikeResponse(s.Payload) {
+		return
+	}
+	m.hole(&t.shared, &c.ident, dir, s.At, -1)
+}
