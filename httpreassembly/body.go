@@ -1,0 +1,46 @@
+package httpreassembly
+
+import "stallwatch/capture"
+
+// body reads content whose end is known by its length or by the FIN.
+func (m *messages) body(f *feed, s *stream, b []byte) int {
+	n := len(b)
+	if s.state == inBody {
+		n = int(min(int64(n), s.left))
+		s.left -= int64(n)
+	}
+	m.content(f, b[:n], s.left)
+	if s.state == inBody && s.left == 0 {
+		m.messageDone(f, s)
+	}
+	return n
+}
+
+// content takes p, content without its framing, in; at least left bytes of
+// content follow.
+func (m *messages) content(f *feed, p []byte, left int64) {
+	x := m.carrier(f.dir)
+	if x == nil {
+		return
+	}
+	x.count(f.dir, int64(len(p)))
+	if f.dir == capture.ToClient {
+		x.keepTail(p, left)
+		return
+	}
+	if x.has(bodyCut) {
+		return
+	}
+	room := f.sh.opts.BodyPrefix - len(x.body)
+	if len(p) >= room {
+		p = p[:room]
+		x.flags |= bodyCut
+	}
+	to, ok := f.sh.grown(x.body, len(p))
+	if !ok {
+		x.flags |= bodyCut
+	}
+	if ok && len(p) > 0 {
+		x.body = append(to, p...)
+	}
+}

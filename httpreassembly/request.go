@@ -1,0 +1,270 @@
+package httpreassembly
+
+import "bytes"
+
+// maxMethod bounds a method in bytes; the longest registered one,
+// BASELINE-CONTROL, has 16.
+const maxMethod = 32
+
+// methods are the common ones of the IANA registry.
+var methods = [...][]byte{
+	[]byte("GET"), []byte("POST"), []byte("OPTIONS"), []byte("HEAD"), []byte("PUT"),
+	[]byte("DELETE"), []byte("PATCH"), []byte("CONNECT"), []byte("TRACE"),
+}
+
+// knownMethod returns b as one of methods, or nil.
+func knownMethod(b []byte) []byte {
+	for _, k := range methods {
+		if string(k) == string(b) {
+			return k
+		}
+	}
+	return nil
+}
+
+// line1 is a request line.
+type line1 struct {
+	method, target []byte
+	minor          int // of HTTP/1.x; -1: HTTP/0.9, which has none
+	ok             bool
+}
+
+// requestLine reads method SP target SP HTTP/1.x (RFC 9112 3), or the
+// HTTP/0.9 form GET SP target. The target may hold any byte but CTL and SP.
+func requestLine(l []byte) (r line1) {
+	i := bytes.IndexByte(l, ' ')
+	if i <= 0 || i > maxMethod {
+		return r
+	}
+	r.method, l = l[:i], l[i+1:]
+	for _, c := range r.method {
+		if !isToken[c] {
+			return r
+		}
+	}
+	i = bytes.IndexByte(l, ' ')
+	r.minor = -1
+	r.target = l
+	if i >= 0 {
+		v := l[i+1:]
+		r.target = l[:i]
+		if len(v) != 8 || string(v[:7]) != "HTTP/1." || v[7] < '0' || v[7] > '9' {
+			return r
+		}
+		r.minor = int(v[7] - '0')
+	} else if string(r.method) != "GET" || len(l) == 0 || l[0] != '/' {
+		return r
+	}
+	for _, c := range r.target {
+		if c <= ' ' || c == 0x7f {
+			return r
+		}
+	}
+	r.ok = len(r.target) > 0
+	return r
+}
+
+// startRequest passes over empty lines before a request (RFC 9112 2.2).
+func (m *messages) startRequest(f *feed, s *stream, b []byte) int {
+	n := blanks(b)
+	if n == len(b) {
+		return n
+	}
+	if s.began == 0 {
+		s.began = f.at
+	}
+	if m.begin(f, s.began) {
+		s.left = 0
+		s.startHead(f.at)
+	}
+	return n
+}
+
+// blanks returns how many CR and LF b begins with.
+func blanks(b []byte) (n int) {
+	for n < len(b) && (b[n] == '\r' || b[n] == '\n') {
+		n++
+	}
+	return n
+}
+
+// views are the fields of a request that are kept, where they stand in the
+// head.
+type views struct {
+	host, contentType, contentEncoding, userAgent, forwardedFor, forwarded []byte
+	apiVersion                                                             bool
+}
+
+// take keeps value if name is of interest.
+func (v *views) take(p *exchangePool, name, value []byte) {
+	var to *[]byte
+	switch {
+	case is(name, "host"):
+		to = &v.host
+	case is(name, "content-type"):
+		to = &v.contentType
+	case is(name, "content-encoding"):
+		to = &v.contentEncoding
+	case is(name, "user-agent"):
+		to = &v.userAgent
+	case is(name, "forwarded"):
+		to = &v.forwarded
+	case is(name, "x-forwarded-for"):
+		v.forward(p, value)
+		return
+	case is(name, "x-iota-api-version"):
+		v.apiVersion = true
+		return
+	default:
+		return
+	}
+	if *to == nil {
+		*to = value[:min(len(value), MaxField)]
+	}
+}
+
+// forward joins the values of X-Forwarded-For in the pool's scratch space.
+func (v *views) forward(p *exchangePool, value []byte) {
+	j := p.join[:len(v.forwardedFor)]
+	if len(j) > 0 {
+		j = append(j, ", "[:min(2, MaxField-len(j))]...)
+	}
+	v.forwardedFor = append(j, value[:min(len(value), MaxField-len(j))]...)
+}
+
+// requestHead reads the head h of a request. Its exchange begins to be
+// answered for when it is whole, so a head alone settles nothing.
+func (m *messages) requestHead(f *feed, s *stream, h []byte) {
+	x := m.cur
+	x.RequestBytes = int64(len(h))
+	w := fields{rest: h, first: true}
+	r := requestLine(w.line())
+	if !r.ok {
+		m.failRequest(f, versionOr(r, h, BadRequestLine), "")
+		return
+	}
+	m.proto = ProtoHTTP1
+	var fr framing
+	var v views
+	for {
+		name, value := w.next(&fr)
+		if name == nil {
+			break
+		}
+		fr.field(name, value)
+		v.take(&f.sh.pool, name, value)
+	}
+	m.odds(f, h, &w, &fr)
+	m.describe(f, x, &r, &v)
+	m.requestFraming(f, s, &r, &fr)
+}
+
+// versionOr returns VersionUnknown if all that is wrong with a request line is
+// its version, else o.
+func versionOr(r line1, h []byte, o Oddity) Oddity {
+	if i := bytes.IndexByte(h, '\n'); len(r.target) > 0 && bytes.Contains(h[:i], []byte(" HTTP/")) {
+		v := h[bytes.LastIndex(h[:i], []byte(" HTTP/"))+6 : i]
+		if len(v) > 0 && v[0] != '1' && len(bytes.TrimRight(v, "0123456789.\r")) == 0 {
+			return VersionUnknown
+		}
+	}
+	return o
+}
+
+// describe copies what is kept of the head into x.
+func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
+	target := r.target[:min(len(r.target), MaxTarget)]
+	x.TargetBytes = len(r.target)
+	x.HasAPIVersion = v.apiVersion
+	x.Method = knownMethod(r.method)
+	other := r.method
+	if x.Method != nil {
+		other = nil
+	} else {
+		m.oddity(f, MethodUnknown, "")
+	}
+	n := len(other) + len(target) + len(v.host) + len(v.contentType) + len(v.contentEncoding) +
+		len(v.userAgent) + len(v.forwardedFor) + len(v.forwarded)
+	var ok bool
+	if x.text, ok = f.sh.grown(x.text, n); !ok {
+		return // counted; the call is timed without a name
+	}
+	if other != nil {
+		x.Method = x.write(other)
+	}
+	x.Target = x.write(target)
+	x.Host = x.write(v.host)
+	x.ContentType = x.write(v.contentType)
+	x.ContentEncoding = x.write(v.contentEncoding)
+	x.UserAgent = x.write(v.userAgent)
+	x.ForwardedFor = x.write(v.forwardedFor)
+	x.Forwarded = x.write(v.forwarded)
+}
+
+// write appends b to the text of x, which has room, and returns it there.
+func (x *call) write(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	n := len(x.text)
+	x.text = append(x.text, b...)
+	return x.text[n:len(x.text):len(x.text)]
+}
+
+// requestFraming decides where the request ends (RFC 9112 6.3). What servers
+// read differently is not guessed: the request is sealed.
+func (m *messages) requestFraming(f *feed, s *stream, r *line1, fr *framing) {
+	x := m.cur
+	switch string(r.method) {
+	case "HEAD":
+		x.flags |= isHead
+	case "CONNECT":
+		x.flags |= isConnect
+	}
+	if r.minor > 1 {
+		m.oddity(f, VersionUnknown, "")
+	}
+	s.state = atStart
+	switch {
+	case r.minor < 0:
+		m.oddity(f, VersionUnknown, "HTTP/0.9")
+		x.flags |= isSimple
+		m.sealed(f)
+	case fr.unsafe != OddNone:
+		m.failRequest(f, fr.unsafe, fr.detail)
+	case fr.codings > 0:
+		m.requestCoding(f, s, r, fr)
+	case fr.length > 0:
+		s.state, s.left = inBody, fr.length
+	default:
+		m.messageDone(f, s)
+	}
+}
+
+// requestCoding handles a Transfer-Encoding, which wins over a Content-Length.
+func (m *messages) requestCoding(f *feed, s *stream, r *line1, fr *framing) {
+	if fr.lengths > 0 {
+		m.oddity(f, LengthAndChunked, "")
+	}
+	if !fr.last || fr.chunks > 1 {
+		m.failRequest(f, BadTransferCoding, "chunked is not last")
+		return
+	}
+	if fr.codings > 1 {
+		m.oddity(f, BadTransferCoding, "chunked is not alone")
+	}
+	if r.minor == 0 {
+		m.oddity(f, BadTransferCoding, "in HTTP/1.0")
+	}
+	s.startChunk()
+}
+
+// notHTTP is reached when the connection speaks another protocol. On watched
+// ports that is an oddity.
+func (m *messages) notHTTP(f *feed, p Protocol, o Oddity, detail string) {
+	m.proto = p
+	if len(f.sh.opts.Ports) > 0 {
+		m.oddity(f, o, detail)
+	}
+	m.stop(f, Lost)
+}
