@@ -15,6 +15,7 @@ type Stats struct {
 	BufferDropped                             uint64 // payload bytes dropped because a bound was reached
 	EvictedHalfOpen, EvictedIdle, EvictedBusy uint64
 	Unadmitted                                uint64 // connections not followed because every place was held by one that must not go
+	Untracked                                 uint64 // requests not followed because too many exchanges are alive
 	Unacceptable                              uint64 // segments that the kernel drops for another reason: outside the window, no ACK
 	Oddities                                  [NumOddities]uint64
 	Opened, Closed                            uint64
