@@ -15,7 +15,7 @@ type call struct {
 	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; Method, Target and Host are read when the call is reported
 	verdict rules.Verdict
 	node    *node
-	since   capture.Time // last request byte
+	since   capture.Time // RequestSeen: the last request byte. Events come in order, so the lists below are sorted by it
 	conn    int32        // in view.conns
 	depth   int
 	ladder  int32 // in view.ladders; none: no budget
@@ -119,11 +119,7 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 		return
 	}
 	x := ev.Exchange
-	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: x.RequestEnd, conn: ci, depth: x.Depth, ladder: none}
-	c := &v.calls.items[i]
-	if c.since == 0 || c.since > ev.At {
-		c.since = ev.At
-	}
+	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: ev.At, conn: ci, depth: x.Depth, ladder: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
 	v.pushCall(&v.conns.items[ci].calls, byConn, i)
 	n.inFlight++

@@ -133,6 +133,7 @@ func BenchmarkExchange(b *testing.B) {
 		for i := range inputs {
 			at += 1000
 			inputs[i].event.At = at
+			inputs[i].event.Exchange.RequestEnd = at
 			out = feed(e, out, &inputs[i])
 		}
 	}

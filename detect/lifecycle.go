@@ -124,21 +124,6 @@ func (l *lifecycle) resolve(at capture.Time, in *incident) {
 	l.report(in, &a)
 }
 
-// active reports whether an incident fires.
-func (l *lifecycle) active(key incidentKey) bool {
-	in := l.by[key]
-	return in != nil && in.firing
-}
-
-func (l *lifecycle) firing() bool {
-	for _, in := range l.order {
-		if in.firing {
-			return true
-		}
-	}
-	return false
-}
-
 func blank(key incidentKey, n *node) Alert {
 	a := Alert{Name: key.detector, Subject: "capture", Evidence: noEvidence(), Confidence: 1}
 	if n != nil {

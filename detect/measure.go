@@ -20,14 +20,17 @@ func (e *Engine) measure(n *node, at capture.Time) {
 	d := &v.o.Descriptors
 	r.fast.every = d.Fast.Window / rampLen
 	r.slow.every = d.Slow.Window / rampLen
-	r.fast.add(r.now)
-	r.slow.add(r.now)
-	r.fastSlope, r.slowSlope = 0, 0
+	newFast, newSlow := r.fast.add(r.now), r.slow.add(r.now)
 	if r.now.total() < d.MinStuck {
+		r.fastSlope, r.slowSlope = 0, 0
 		return
 	}
-	r.fastSlope, e.scratch = theilSen(r.fast.since(at, d.Fast.Window), e.scratch)
-	r.slowSlope, e.scratch = theilSen(r.slow.since(at, d.Slow.Window), e.scratch)
+	if newFast {
+		r.fastSlope, e.scratch = theilSen(r.fast.since(at, d.Fast.Window), e.scratch)
+	}
+	if newSlow {
+		r.slowSlope, e.scratch = theilSen(r.slow.since(at, d.Slow.Window), e.scratch)
+	}
 }
 
 // stuck counts the connections of a node whose descriptors will not come back

@@ -25,15 +25,17 @@ type ring struct {
 	every  time.Duration
 }
 
-func (r *ring) add(p stuckPoint) {
+// add reports whether it took the point.
+func (r *ring) add(p stuckPoint) bool {
 	if n := len(r.points); n > 0 && p.at.Sub(r.points[n-1].at) < r.every {
-		return
+		return false
 	}
 	if len(r.points) == rampLen {
 		copy(r.points, r.points[1:])
 		r.points = r.points[:rampLen-1]
 	}
 	r.points = append(r.points, p)
+	return true
 }
 
 // since returns the points that are not older than d before at.
