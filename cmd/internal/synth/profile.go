@@ -33,7 +33,7 @@ var (
 	Bulk = Profile{Name: "bulk", Packets: 1_500_000, Conns: 200, Exchanges: 4, Request: 20_000, Response: 75_000,
 		Think: 20 * time.Millisecond, Gap: 20 * time.Millisecond, Retransmit: 0.005, Reorder: 0.005, IPv6: 0.1}
 	// Hostile is everything at once, for properties rather than speed.
-	Hostile = Profile{Name: "hostile", Packets: 20_000, Conns: 60, Exchanges: 3, Request: 900, Response: 2500,
+	Hostile = Profile{Name: "hostile", Packets: 8_000, Conns: 60, Exchanges: 3, Request: 900, Response: 2500,
 		Think: 30 * time.Millisecond, Gap: 50 * time.Millisecond, Retransmit: 0.03, Reorder: 0.03, IPv6: 0.3,
 		Stall: 0.04, Patience: 3 * time.Second, HalfClose: 0.1, Abort: 0.1, Loss: 0.004, Duplicate: 0.02}
 )

@@ -1,0 +1,241 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"stallwatch/capture"
+	"stallwatch/capture/decode"
+	"stallwatch/detect"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// Options configure a Pipeline. The zero value of a field takes its default.
+type Options struct {
+	Tracker httpreassembly.Options // bounds are for the whole; shards divide them
+	Detect  detect.Options         // Rules is filled in from Rules
+	Rules   *rules.Set             // required
+	Shards  int                    // trackers that work in parallel (0: 1)
+	Round   int                    // segments a round, with more than one shard (0: 1024)
+}
+
+// MaxShards bounds Options.Shards: beyond the merge costs more than it gains.
+const MaxShards = 64
+
+// Pipeline runs Items through the stages. See the package's documentation.
+type Pipeline struct {
+	dec      *decode.Decoder
+	shards   []*shard
+	engine   *detect.Engine
+	sinks    []Sink
+	stats    Stats
+	seg      capture.Segment
+	findings []detect.Finding
+	now      capture.Time
+	round    round
+}
+
+// New makes a Pipeline that reports to sinks, in their order.
+func New(o Options, sinks ...Sink) (*Pipeline, error) {
+	if o.Rules == nil {
+		return nil, fmt.Errorf("pipeline: no rules")
+	}
+	if o.Shards == 0 {
+		o.Shards = 1
+	}
+	if o.Shards < 0 || o.Shards > MaxShards {
+		return nil, fmt.Errorf("%d shards: want 1 to %d", o.Shards, MaxShards)
+	}
+	o.Detect.Rules = o.Rules
+	engine, err := detect.New(o.Detect)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{dec: decode.New(decode.Options{}), engine: engine, sinks: sinks}
+	tracker := divided(o.Tracker, o.Shards)
+	for range o.Shards {
+		p.shards = append(p.shards, newShard(tracker, o.Rules))
+	}
+	p.round.init(o.Round, o.Shards)
+	return p, nil
+}
+
+// divided gives each of n shards its part of the bounds. Which flow lands
+// where is a hash's choice, so a bound may be felt a little early: never late.
+func divided(o httpreassembly.Options, n int) httpreassembly.Options {
+	o = o.WithDefaults()
+	o.MaxConns = max(o.MaxConns/n, 1)
+	o.MaxBuffered = max(o.MaxBuffered/int64(n), 1)
+	return o
+}
+
+// Item takes the next observation. Times must strictly grow.
+func (p *Pipeline) Item(it *capture.Item) {
+	p.now = it.At
+	if it.Kind == capture.PacketSeen {
+		p.packet(it)
+		return
+	}
+	if len(p.shards) > 1 {
+		p.Flush()
+	}
+	p.advance(it.At)
+	switch it.Kind {
+	case capture.HostSampled:
+		p.findings = p.engine.Sample(p.findings[:0], it.At, it.Sample)
+		p.report()
+	case capture.PacketsLost:
+		p.stats.Loss.Kernel += it.Loss.Kernel
+		p.stats.Loss.Interface += it.Loss.Interface
+		p.findings = p.engine.Loss(p.findings[:0], it.At, it.Loss)
+		for _, s := range p.sinks {
+			s.Loss(it.At, it.Loss)
+		}
+		p.report()
+	}
+}
+
+func (p *Pipeline) packet(it *capture.Item) {
+	if p.stats.First == 0 {
+		p.stats.First = it.At
+	}
+	p.stats.Last = it.At
+	p.stats.Packets++
+	p.stats.Bytes += uint64(it.Packet.Length)
+	if !p.dec.Segment(&it.Packet, it.At, &p.seg) {
+		return
+	}
+	if len(p.shards) > 1 {
+		if p.round.add(&p.seg) {
+			p.Flush()
+		}
+		return
+	}
+	sh := p.shards[0]
+	sh.segment(&p.seg)
+	if len(sh.events) > 0 {
+		p.deliver(sh)
+		sh.recycle()
+	}
+}
+
+// Flush works off a round in progress; with one shard there never is one. A
+// caller that pauses between Items (a live source that is idle) need not call
+// it: every Item but a packet does.
+func (p *Pipeline) Flush() {
+	if len(p.round.segments) == 0 {
+		return
+	}
+	p.round.run(p.shards)
+	p.merge()
+	for _, sh := range p.shards {
+		sh.recycle()
+	}
+	p.round.reset()
+}
+
+// Finish ends the run at now, the time of the last Item: what is open is
+// reported as such. The Pipeline must not be used afterwards, but for Stats
+// and Snapshot.
+func (p *Pipeline) Finish(now capture.Time) {
+	p.Flush()
+	p.advance(now)
+	p.findings = p.engine.Finish(p.findings[:0], now)
+	p.report()
+	for _, sh := range p.shards {
+		sh.events = sh.tracker.Finish(sh.events[:0], now)
+		sh.classify(0)
+	}
+	p.merge()
+}
+
+// advance fires what is due at or before now, in the trackers and then in
+// the engine.
+func (p *Pipeline) advance(now capture.Time) {
+	for _, sh := range p.shards {
+		sh.advance(now)
+	}
+	p.merge()
+	for _, sh := range p.shards {
+		sh.recycle()
+	}
+	p.findings = p.engine.Advance(p.findings[:0], now)
+	p.report()
+}
+
+// merge hands the shards' events on in the order of a single shard: by At,
+// deadlines before packets, then by Conn.
+func (p *Pipeline) merge() {
+	if len(p.shards) == 1 {
+		p.deliver(p.shards[0])
+		return
+	}
+	for _, sh := range p.shards {
+		order(sh.events)
+		sh.next = 0
+	}
+	for {
+		var first *shard
+		for _, sh := range p.shards {
+			if sh.next < len(sh.events) && (first == nil || before(&sh.events[sh.next], &first.events[first.next])) {
+				first = sh
+			}
+		}
+		if first == nil {
+			return
+		}
+		p.event(first, &first.events[first.next])
+		first.next++
+	}
+}
+
+func (p *Pipeline) deliver(sh *shard) {
+	order(sh.events)
+	for i := range sh.events {
+		p.event(sh, &sh.events[i])
+	}
+}
+
+func (p *Pipeline) event(sh *shard, ev *httpreassembly.Event) {
+	v := sh.verdict(ev)
+	p.findings = p.engine.Observe(p.findings[:0], ev, v)
+	// What was due before the event is told before it, what the event caused
+	// after it.
+	i := 0
+	for i < len(p.findings) && p.findings[i].At < ev.At {
+		i++
+	}
+	p.tell(p.findings[:i])
+	for _, s := range p.sinks {
+		s.Event(ev, v)
+	}
+	p.tell(p.findings[i:])
+}
+
+func (p *Pipeline) report() { p.tell(p.findings) }
+
+func (p *Pipeline) tell(fs []detect.Finding) {
+	for i := range fs {
+		for _, s := range p.sinks {
+			s.Finding(&fs[i])
+		}
+	}
+}
+
+// Stats describes the run so far.
+func (p *Pipeline) Stats() Stats {
+	st := p.stats
+	d := p.dec.Stats()
+	st.Decode.Segments = d.Segments
+	for reason, n := range d.Skips() {
+		st.Decode.Skipped = append(st.Decode.Skipped, Skip{reason, n})
+	}
+	for _, sh := range p.shards {
+		t := sh.tracker.Stats()
+		st.Tracker.Add(&t)
+	}
+	return st
+}
+
+// Snapshot copies the engine's gauges.
+func (p *Pipeline) Snapshot(dst *detect.Snapshot) { p.engine.Snapshot(dst) }

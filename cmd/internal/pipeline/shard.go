@@ -1,0 +1,161 @@
+package pipeline
+
+import (
+	"sync"
+
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// shard is a tracker with its part of the flows, and the verdicts on the
+// requests it found. One goroutine at a time works on it.
+type shard struct {
+	tracker  *httpreassembly.Tracker
+	rules    *rules.Set
+	events   []httpreassembly.Event
+	verdicts []rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
+	segments []int           // of the round: indices into round.segments
+	next     int             // of events, while merging
+}
+
+func newShard(o httpreassembly.Options, set *rules.Set) *shard {
+	return &shard{tracker: httpreassembly.New(o), rules: set}
+}
+
+func (sh *shard) segment(s *capture.Segment) {
+	n := len(sh.events)
+	sh.events = sh.tracker.Segment(sh.events, s)
+	if len(sh.events) > n {
+		sh.classify(n)
+	}
+}
+
+func (sh *shard) advance(now capture.Time) {
+	n := len(sh.events)
+	sh.events = sh.tracker.Advance(sh.events, now)
+	sh.classify(n)
+}
+
+func (sh *shard) recycle() {
+	sh.events = sh.events[:0]
+	sh.tracker.Recycle()
+}
+
+// classify names the command of every request that is whole since event n.
+// It happens here and not at the merge because the body is there only now,
+// and because shards do it in parallel.
+func (sh *shard) classify(n int) {
+	for i := n; i < len(sh.events); i++ {
+		switch ev := &sh.events[i]; ev.Kind {
+		case httpreassembly.RequestStarted:
+			*sh.slot(ev.Exchange.Slot) = rules.Verdict{}
+		case httpreassembly.RequestSeen:
+			x := ev.Exchange
+			*sh.slot(x.Slot) = sh.rules.Classify(&rules.Request{
+				Method: x.Method, Target: x.Target,
+				ContentType: x.ContentType, ContentEncoding: x.ContentEncoding,
+				Body: x.Body, BodyBytes: x.RequestBody,
+			})
+		}
+	}
+}
+
+func (sh *shard) slot(i int32) *rules.Verdict {
+	for int(i) >= len(sh.verdicts) {
+		sh.verdicts = append(sh.verdicts, rules.Verdict{})
+	}
+	return &sh.verdicts[i]
+}
+
+func (sh *shard) verdict(ev *httpreassembly.Event) *rules.Verdict {
+	x := ev.Exchange
+	if x == nil || x.RequestEnd == 0 || x.RequestEnd > ev.At || int(x.Slot) >= len(sh.verdicts) {
+		return nil // with several shards the whole round is folded by now: the verdict may be there before its time
+	}
+	if v := &sh.verdicts[x.Slot]; v.Command != nil {
+		return v
+	}
+	return nil
+}
+
+// before is the total order of events over shards.
+func before(a, b *httpreassembly.Event) bool {
+	if a.At != b.At {
+		return a.At < b.At
+	}
+	if a.Due != b.Due {
+		return a.Due
+	}
+	return a.Conn < b.Conn
+}
+
+// order sorts one shard's events, which are nearly always in order: only
+// deadlines that fall on the same instant may not be. Stable.
+func order(events []httpreassembly.Event) {
+	for i := 1; i < len(events); i++ {
+		for j := i; j > 0 && before(&events[j], &events[j-1]); j-- {
+			events[j], events[j-1] = events[j-1], events[j]
+		}
+	}
+}
+
+// round gathers segments for several shards. Payloads are copied to its
+// arena, since the source's memory holds only until its next Item.
+type round struct {
+	limit    int
+	shards   int
+	segments []capture.Segment
+	dealt    [][]int
+	arena    []byte
+}
+
+// arenaBytes bounds what a round copies: a round ends early when it is full.
+const arenaBytes = 4 << 20
+
+func (r *round) init(limit, shards int) {
+	if limit <= 0 {
+		limit = 1024
+	}
+	r.limit, r.shards = limit, shards
+	if shards > 1 {
+		r.arena = make([]byte, 0, arenaBytes)
+		r.dealt = make([][]int, shards)
+	}
+}
+
+// add copies s into the round; full means that it is time to run.
+func (r *round) add(s *capture.Segment) (full bool) {
+	c := *s
+	start := len(r.arena)
+	r.arena = append(r.arena, s.TCP...) // grows at most once beyond arenaBytes: the check below leaves room for the largest segment
+	c.TCP = r.arena[start:len(r.arena):len(r.arena)]
+	c.Payload = c.TCP[len(c.TCP)-len(s.Payload):]
+	n := httpreassembly.Shard(s, r.shards)
+	r.dealt[n] = append(r.dealt[n], len(r.segments))
+	r.segments = append(r.segments, c)
+	return len(r.segments) >= r.limit || len(r.arena) > arenaBytes-1<<17
+}
+
+// run folds the round's segments, each shard in its own goroutine, and then
+// brings every shard to the round's last instant.
+func (r *round) run(shards []*shard) {
+	end := r.segments[len(r.segments)-1].At
+	var wg sync.WaitGroup
+	for i, sh := range shards {
+		wg.Go(func() {
+			for _, k := range r.dealt[i] {
+				sh.segment(&r.segments[k])
+			}
+			sh.advance(end)
+		})
+	}
+	wg.Wait()
+}
+
+func (r *round) reset() {
+	r.segments, r.arena = r.segments[:0], r.arena[:0]
+	for i := range r.dealt {
+		r.dealt[i] = r.dealt[i][:0]
+	}
+}
