@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"stallwatch/cmd/internal/config"
+	"stallwatch/cmd/internal/pipeline"
+	"stallwatch/detect"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// analysis holds the flags that watch, replay and demo share: they decide
+// what is said, so they are the same live and offline.
+type analysis struct {
+	ports   []string
+	api     string
+	fdLimit int
+	workers int
+	shards  int
+}
+
+func (a *analysis) register(f *pflag.FlagSet, ports string) {
+	f.StringSliceVarP(&a.ports, "port", "p", nil, ports)
+	f.StringVar(&a.api, "api", "auto", "how a request names its command: "+strings.Join(rules.Default().APIs(), ", ")+"; auto looks at each request")
+	f.IntVar(&a.fdLimit, "fd-limit", 4096, "the node's limit of open files, assumed where its process cannot be asked")
+	f.IntVar(&a.workers, "workers", 16, "calls the node works on at once (IRI: 8 for each core, at least 16)")
+	f.IntVar(&a.shards, "shards", 1, "connection trackers that work in parallel; the output is the same")
+}
+
+// options checks the flags; fallback are the ports when none was given.
+func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
+	ports, err := config.Ports(a.ports)
+	if err != nil {
+		return pipeline.Options{}, usage(err)
+	}
+	if len(ports) == 0 {
+		ports = fallback
+	}
+	set, err := rules.Default().Select(a.api)
+	if err != nil {
+		return pipeline.Options{}, usage(fmt.Errorf("--api: %w", err))
+	}
+	for _, n := range []struct {
+		flag      string
+		value, hi int
+	}{{"--fd-limit", a.fdLimit, 1 << 30}, {"--workers", a.workers, 1 << 20}, {"--shards", a.shards, pipeline.MaxShards}} {
+		if n.value < 1 || n.value > n.hi {
+			return pipeline.Options{}, usage(fmt.Errorf("%s %d: want a number from 1 to %d", n.flag, n.value, n.hi))
+		}
+	}
+	return pipeline.Options{
+		Tracker: httpreassembly.Options{Ports: ports},
+		Detect:  detect.Options{FDLimit: a.fdLimit, Workers: a.workers},
+		Rules:   set,
+		Shards:  a.shards,
+	}, nil
+}

@@ -1,0 +1,122 @@
+// Stallwatch watches the API port of a node and reports calls that stall,
+// sockets that pile up in CLOSE_WAIT and descriptors that run out, while it
+// happens. See the README for what it is, and "stallwatch help" for how.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// stdio is the operating system's three files, an argument so that tests can
+// run the whole program.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// The exit codes. Scripts depend on them.
+const (
+	exitOK    = 0
+	exitError = 1 // something went wrong while running; for a replay, a file that could not be read to its end
+	exitUsage = 2 // the command line or the configuration is wrong
+	exitFound = 3 // --fail-on: an alert of that severity fired
+)
+
+// usageError is the operator's mistake on the command line.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+// errFound ends a replay whose alerts reached --fail-on.
+var errFound = errors.New("an alert reached the severity of --fail-on")
+
+// errReported ends a run whose errors have been told already.
+var errReported = errors.New("")
+
+func run(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errFound) && !errors.Is(err, errReported) {
+		fmt.Fprintf(std.err, "stallwatch: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var u usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFound):
+		return exitFound
+	case errors.As(err, &u):
+		return exitUsage
+	}
+	return exitError
+}
+
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stallwatch",
+		Short: "See a node's API calls stall before the node does",
+		Long: `stallwatch reads the packets of a node's API port, follows every call, and
+reports the ones that hang while they hang: which command, which clients, how
+many sockets and descriptors they hold, and when the node will run out.
+It never sends a packet to the watched port.`,
+		Example: `  stallwatch watch                          watch port 14265 on every interface
+  stallwatch watch -p 8545 --api jsonrpc    an Ethereum node
+  stallwatch replay incident.pcap           what happened in a capture
+  stallwatch record -w node.pcap            capture, with the node's descriptors beside it
+  stallwatch demo                           the attack of January 2018 on this machine`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Version:       version(),
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
+	})
+	root.AddCommand(newWatch(std), newReplay(std), newRecord(std), newDemo(std), newVersion(std))
+	for _, c := range root.Commands() {
+		c.Args = usageArgs(c.Args)
+	}
+	root.Args = usageArgs(root.Args)
+	return root
+}
+
+// usageArgs makes an argument check's error a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		if err := check(c, args); err != nil {
+			return usage(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"stallwatch/capture"
+	"stallwatch/capture/live"
+	"stallwatch/cmd/internal/pipeline"
+	"stallwatch/detect"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// tally is a Sink that counts alerts for the lines that end a live run.
+type tally struct{ fired [detect.Critical + 1]int }
+
+func (*tally) Event(*httpreassembly.Event, *rules.Verdict) {}
+func (*tally) Loss(capture.Time, capture.Loss)             {}
+
+func (t *tally) Finding(f *detect.Finding) {
+	if f.Kind == detect.AlertChanged && f.Alert.State == detect.Firing {
+		t.fired[f.Alert.Severity]++
+	}
+}
+
+// write prints what tcpdump's users look for at the end, and what was found.
+func (t *tally) write(w io.Writer, c live.Stats, p pipeline.Stats) {
+	var received, kernel, iface uint64
+	for _, i := range c.Interfaces {
+		received += i.Received
+		kernel += i.KernelDrops
+		iface += i.InterfaceDropped
+	}
+	fmt.Fprintf(w, "%d packets captured\n%d packets received by filter\n%d packets dropped by kernel\n", c.Delivered, received, kernel)
+	if iface > 0 {
+		fmt.Fprintf(w, "%d packets dropped by interface\n", iface)
+	}
+	s := p.Tracker
+	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses, s.InFlight)
+	fmt.Fprintf(w, "%d critical, %d warning, %d info alerts\n", t.fired[detect.Critical], t.fired[detect.Warning], t.fired[detect.Info])
+}
