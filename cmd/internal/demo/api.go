@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,10 @@ const Reference = "GFCCGTGSUEVBZYFK9QNAHOVHXUMEATUFLGBZLDKMOGWCXVUZDVEJVCLLCJJ9N
 
 // maxBodyLength is IRI's MAX_BODY_LENGTH in characters.
 const maxBodyLength = 1_000_000
+
+// maxRequestsList is IRI's MAX_REQUESTS_LIST: more elements in any list are
+// refused.
+const maxRequestsList = 1000
 
 // reply is a status and a JSON body.
 type reply struct {
@@ -30,6 +35,7 @@ type call struct {
 	Depth     int      `json:"depth"`
 	Addresses []string `json:"addresses"`
 	Hashes    []string `json:"hashes"`
+	Trytes    []string `json:"trytes"`
 }
 
 // command is how the node serves one API command: how long it computes,
@@ -40,10 +46,11 @@ type command struct {
 	answer      func(c *call) map[string]any
 }
 
-// commands is the part of IRI's API that wallets use. The times are those of
-// an unloaded node, the slow ones shortened.
-func commands() map[string]command {
-	return map[string]command{
+// commands is the part of IRI's API that wallets use, and what its operator
+// does. The times are those of an unloaded node, the slow ones shortened,
+// unless compute says otherwise.
+func commands(compute map[string]Span) map[string]command {
+	all := map[string]command{
 		"getNodeInfo":              {1 * time.Millisecond, 3 * time.Millisecond, false, nodeInfo},
 		"getBalances":              {2 * time.Millisecond, 20 * time.Millisecond, false, balances},
 		"getTips":                  {5 * time.Millisecond, 20 * time.Millisecond, true, listOf("hashes", 40, 81)},
@@ -55,21 +62,25 @@ func commands() map[string]command {
 		"attachToTangle":           {900 * time.Millisecond, 1500 * time.Millisecond, true, listOf("trytes", 1, 2673)},
 		"broadcastTransactions":    {1 * time.Millisecond, 5 * time.Millisecond, false, nothing},
 		"storeTransactions":        {1 * time.Millisecond, 5 * time.Millisecond, false, nothing},
-	}
-}
 
-// limited are the commands of REMOTE_LIMIT_API as public nodes set it.
-func limited(name string) bool {
-	switch name {
-	case "addNeighbors", "removeNeighbors", "getNeighbors", "setApiRateLimit", "interruptAttachingToTangle":
-		return true
+		"addNeighbors":               {1 * time.Millisecond, 40 * time.Millisecond, false, number("addedNeighbors", 1)},
+		"removeNeighbors":            {1 * time.Millisecond, 5 * time.Millisecond, false, number("removedNeighbors", 1)},
+		"getNeighbors":               {1 * time.Millisecond, 3 * time.Millisecond, false, neighbors},
+		"setApiRateLimit":            {1 * time.Millisecond, 3 * time.Millisecond, false, nothing},
+		"interruptAttachingToTangle": {1 * time.Millisecond, 3 * time.Millisecond, false, nothing},
 	}
-	return false
+	for name, span := range compute {
+		if c, ok := all[name]; ok {
+			c.least, c.most = span.Least, span.Most
+			all[name] = c
+		}
+	}
+	return all
 }
 
 // refuse checks a request in IRI's order and returns the call, or the refusal
 // with ok false.
-func refuse(r *request, body []byte) (c call, rep reply, ok bool) {
+func (n *Node) refuse(r *request, body []byte) (c call, rep reply, ok bool) {
 	switch {
 	case r.method == http.MethodOptions:
 		return c, reply{status: http.StatusOK}, false
@@ -87,8 +98,10 @@ func refuse(r *request, body []byte) (c call, rep reply, ok bool) {
 	switch {
 	case c.Command == "":
 		return c, fault(http.StatusBadRequest, "error", "COMMAND parameter has not been specified in the request."), false
-	case limited(c.Command):
+	case slices.Contains(n.o.Limited, c.Command):
 		return c, fault(http.StatusUnauthorized, "error", "COMMAND "+c.Command+" is not available on this node"), false
+	case max(len(c.Addresses), len(c.Hashes), len(c.Trytes)) > maxRequestsList:
+		return c, fault(http.StatusBadRequest, "error", "Could not complete request"), false
 	}
 	return c, reply{}, true
 }
@@ -135,7 +148,7 @@ func nodeInfo(*call) map[string]any {
 }
 
 func balances(c *call) map[string]any {
-	values := make([]string, min(len(c.Addresses), 1000))
+	values := make([]string, len(c.Addresses))
 	for i := range values {
 		values[i] = fmt.Sprint(rand.IntN(1_000_000))
 	}
@@ -147,17 +160,33 @@ func tips(*call) map[string]any {
 }
 
 func states(c *call) map[string]any {
-	return map[string]any{"states": make([]bool, min(max(len(c.Addresses), 1), 1000))}
+	return map[string]any{"states": make([]bool, max(len(c.Addresses), 1))}
 }
 
 func nothing(*call) map[string]any { return map[string]any{} }
 
-// trytes answers one transaction of 2673 trytes a hash, at most
-// MAX_REQUESTS_LIST: an empty message of 2187, then the other fields.
-func trytes(c *call) map[string]any {
-	list := make([]string, min(len(c.Hashes), 1000))
+// number answers a number under key.
+func number(key string, n int) func(*call) map[string]any {
+	return func(*call) map[string]any { return map[string]any{key: n} }
+}
+
+func neighbors(*call) map[string]any {
+	list := make([]map[string]any, 7)
 	for i := range list {
-		list[i] = strings.Repeat("9", 2187) + hash(486)
+		list[i] = map[string]any{"address": fmt.Sprintf("neighbor%d.example.org/192.0.2.%d:14600", i, i+1), "connectionType": "udp",
+			"numberOfAllTransactions": rand.IntN(1_000_000), "numberOfInvalidTransactions": 0}
+	}
+	return map[string]any{"neighbors": list}
+}
+
+// trytes answers one transaction of 2673 trytes a hash: an empty message of
+// 2187, then the other fields, the same for all of an answer, so that captures
+// of large answers stay small.
+func trytes(c *call) map[string]any {
+	list := make([]string, len(c.Hashes))
+	one := strings.Repeat("9", 2187) + hash(486)
+	for i := range list {
+		list[i] = one
 	}
 	return map[string]any{"trytes": list}
 }

@@ -25,7 +25,7 @@ func FuzzRequest(f *testing.F) {
 		if err == nil && len(body) > len(data) {
 			t.Errorf("a body of %d bytes was read from %d: %q", len(body), len(data), data)
 		}
-		if c, rep, ok := refuse(r, body); !ok && rep.status == 0 || ok && c.Command == "" {
+		if c, rep, ok := (&Node{o: NodeOptions{}.withDefaults()}).refuse(r, body); !ok && rep.status == 0 || ok && c.Command == "" {
 			t.Errorf("%q is neither refused nor a call: %+v %+v", data, c, rep)
 		}
 	})

@@ -26,12 +26,24 @@ type NodeOptions struct {
 	DatabaseFiles int           // files the database keeps open; 0: 8
 	Dir           string        // directory of the database; Start makes one when empty
 
+	Compute map[string]Span // how long commands compute, where not as commands() has it
+	Limited []string        // commands answered with 401; nil: REMOTE_LIMIT_API as public nodes set it
+
 	// Wrap is put before the node's command line: "ip", "netns", "exec", NAME
 	// runs it in a network namespace. It must exec, so that the PID stays.
 	Wrap []string
 }
 
+// Span is a range of times; each is as likely as the other.
+type Span struct{ Least, Most time.Duration }
+
+// remoteLimitAPI is REMOTE_LIMIT_API as public nodes set it.
+var remoteLimitAPI = []string{"addNeighbors", "removeNeighbors", "getNeighbors", "setApiRateLimit", "interruptAttachingToTangle"}
+
 func (o NodeOptions) withDefaults() NodeOptions {
+	if o.Limited == nil {
+		o.Limited = remoteLimitAPI
+	}
 	if !o.Listen.IsValid() {
 		o.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 	}
@@ -93,7 +105,7 @@ func NewNode(o NodeOptions, note func(Note), l *log.Logger) (*Node, error) {
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", o.Listen, err), db.Close())
 	}
 	return &Node{
-		o: o, listener: ln, db: db, commands: commands(), note: note, log: l,
+		o: o, listener: ln, db: db, commands: commands(o.Compute), note: note, log: l,
 		pool: make(chan struct{}, o.Workers), monitor: make(chan struct{}, 1), conns: map[net.Conn]struct{}{},
 	}, nil
 }
@@ -228,7 +240,7 @@ func (n *Node) work(ctx context.Context, c net.Conn, br *bufio.Reader, r *reques
 		return reply{}, false
 	}
 	began := time.Now()
-	q, rep, ok := refuse(r, body)
+	q, rep, ok := n.refuse(r, body)
 	if !ok {
 		return rep, true
 	}

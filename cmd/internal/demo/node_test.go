@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,43 @@ func TestBadRequests(t *testing.T) {
 	io.WriteString(c, post(`{"command":"getNodeInfo"}`))
 	if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("after bad requests: %v, %v; want 200", resp, err)
+	}
+}
+
+// TestOptions: what a node is told is what its process understands.
+func TestOptions(t *testing.T) {
+	want := NodeOptions{
+		Compute: map[string]Span{"attachToTangle": {5 * time.Second, 9 * time.Second}, "getTips": {0, time.Millisecond}},
+		Limited: []string{"attachToTangle", "getNeighbors"}, Monitor: true, Workers: 3, FDLimit: 99, Dir: "d",
+	}.withDefaults()
+	got, err := parseNode(nodeArgs(want)[1:], io.Discard)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v (%v)\nwant %+v", got, err, want)
+	}
+	for _, bad := range []string{"getTips", "getTips=1s", "getTips=2s-1s", "getTips=-2s--1s", "getTips=x-y"} {
+		if _, err := parseNode([]string{"-compute", bad}, io.Discard); err == nil {
+			t.Errorf("-compute %s was accepted", bad)
+		}
+	}
+}
+
+// TestAdmin: a node whose operator left a door open answers there, and only
+// there; a list over MAX_REQUESTS_LIST is refused.
+func TestAdmin(t *testing.T) {
+	addr := startNode(t, NodeOptions{Limited: []string{"removeNeighbors", "attachToTangle"}})
+	for body, want := range map[string]Outcome{
+		`{"command":"addNeighbors","uris":["udp://192.0.2.1:14600"]}`:                     Answered,
+		`{"command":"setApiRateLimit","limit":1}`:                                         Answered,
+		`{"command":"getNeighbors"}`:                                                      Answered,
+		`{"command":"removeNeighbors","uris":[]}`:                                         Erred,
+		`{"command":"attachToTangle"}`:                                                    Erred,
+		`{"command":"getBalances","addresses":["A"` + strings.Repeat(`,"A"`, 999) + `]}`:  Answered,
+		`{"command":"getBalances","addresses":["A"` + strings.Repeat(`,"A"`, 1000) + `]}`: Erred,
+	} {
+		l := link{target: addr}
+		if got := l.do(t.Context(), "", body, 20*time.Second, false); got.Outcome != want {
+			t.Errorf("%.60s: %+v, want %v", body, got, want)
+		}
 	}
 }
 

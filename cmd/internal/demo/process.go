@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -87,6 +90,11 @@ func parseNode(args []string, usage io.Writer) (NodeOptions, error) {
 	f.DurationVar(&o.AppendEvery, "append-every", 500*time.Millisecond, "how often the database opens its log")
 	f.IntVar(&o.DatabaseFiles, "database-files", 8, "files the database keeps open")
 	f.StringVar(&o.Dir, "dir", "", "directory of the database")
+	f.Func("limited", "commands answered with 401, separated by commas", func(s string) error {
+		o.Limited = strings.Split(s, ",")
+		return nil
+	})
+	f.Func("compute", "COMMAND=LEAST-MOST: how long a command computes", func(s string) error { return parseCompute(&o, s) })
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -97,10 +105,35 @@ func parseNode(args []string, usage io.Writer) (NodeOptions, error) {
 	return o, err
 }
 
+// parseCompute reads "attachToTangle=5s-9s".
+func parseCompute(o *NodeOptions, s string) error {
+	name, span, _ := strings.Cut(s, "=")
+	least, most, _ := strings.Cut(span, "-")
+	from, err := time.ParseDuration(least)
+	to, err2 := time.ParseDuration(most)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if from < 0 || to < from {
+		return fmt.Errorf("%q is no range of times", span)
+	}
+	if o.Compute == nil {
+		o.Compute = map[string]Span{}
+	}
+	o.Compute[name] = Span{from, to}
+	return nil
+}
+
 func nodeArgs(o NodeOptions) []string {
-	return []string{NodeCommand, "-listen", o.Listen.String(), "-workers", strconv.Itoa(o.Workers),
+	args := []string{NodeCommand, "-listen", o.Listen.String(), "-workers", strconv.Itoa(o.Workers),
 		"-monitor=" + strconv.FormatBool(o.Monitor), "-fd-limit", strconv.FormatUint(o.FDLimit, 10),
-		"-append-every", o.AppendEvery.String(), "-database-files", strconv.Itoa(o.DatabaseFiles), "-dir", o.Dir}
+		"-append-every", o.AppendEvery.String(), "-database-files", strconv.Itoa(o.DatabaseFiles), "-dir", o.Dir,
+		"-limited", strings.Join(o.Limited, ",")}
+	for _, name := range slices.Sorted(maps.Keys(o.Compute)) {
+		s := o.Compute[name]
+		args = append(args, "-compute", fmt.Sprintf("%s=%s-%s", name, s.Least, s.Most))
+	}
+	return args
 }
 
 // NodeProc is a node in a process of its own.
@@ -235,7 +268,25 @@ func (p *NodeProc) death() (n Note, ok bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Note{Time: p.end, Kind: Dead, Text: fmt.Sprintf("process ended: %v", p.err)}, !p.end.IsZero()
+	text := "process stopped"
+	if p.err != nil {
+		text = fmt.Sprintf("process ended: %v", p.err)
+	}
+	return Note{Time: p.end, Kind: Dead, Text: text}, !p.end.IsZero()
+}
+
+// Quit has the node end in order, as an operator's restart does: it closes its
+// port and its connections. Stop must still be called.
+func (p *NodeProc) Quit() error {
+	if err := p.stdin.Close(); err != nil {
+		return fmt.Errorf("tell the demo node to end: %w", err)
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(startTimeout):
+		return errors.New("demo node does not end")
+	}
 }
 
 // Stop kills the process, waits for it and removes its database. It may be

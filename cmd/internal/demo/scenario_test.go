@@ -114,6 +114,21 @@ func self(t *testing.T) string {
 	return exe
 }
 
+// TestQuit: a node that is told to end does so in order.
+func TestQuit(t *testing.T) {
+	p, err := Start(self(t), NodeOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	if err := p.Quit(); err != nil {
+		t.Fatal(err)
+	}
+	if n, dead := p.death(); !dead || n.Text != "process stopped" {
+		t.Errorf("after Quit: %+v, %v; want a stopped process", n, dead)
+	}
+}
+
 // TestKilled: a node that is killed from outside has died too.
 func TestKilled(t *testing.T) {
 	p, err := Start(self(t), NodeOptions{}, nil)
