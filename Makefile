@@ -23,7 +23,8 @@ build: deps
 	@mkdir -p bin
 	@$(GO) build -o bin/stallwatch ./cmd/stallwatch
 
-test: deps
+test:
+	@sh ./.ci/deps test
 	$(GO) test -race -timeout 20m ./...
 
 check: deps

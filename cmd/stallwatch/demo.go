@@ -39,7 +39,13 @@ replays a recording of the same play instead, and says so.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), std, write) },
 	}
 	c.Flags().StringVarP(&write, "write", "w", "", "record the play to `FILE`.pcap, for replay")
-	node := &cobra.Command{
+	return c
+}
+
+// newDemoNode is the hidden command under which the demo's node runs in a
+// process of its own.
+func newDemoNode(std stdio) *cobra.Command {
+	return &cobra.Command{
 		Use:                demo.NodeCommand,
 		Hidden:             true,
 		DisableFlagParsing: true,
@@ -50,8 +56,6 @@ replays a recording of the same play instead, and says so.`,
 			return nil
 		},
 	}
-	c.AddCommand(node)
-	return c
 }
 
 // stage prints the play: the node's steps and stallwatch's alerts on one

@@ -88,13 +88,17 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	defer stop()
 	readErr := readAll(ctx, src, pipe, newProgress(std.err))
 
+	st := pipe.Stats()
+	for _, e := range src.Errors() {
+		st.Broken = append(st.Broken, text.Escape(e.Error()))
+	}
 	if f.json {
-		rec.Summary(pipe.Stats())
+		rec.Summary(st)
 		err = rec.Flush()
 	} else {
-		err = rep.Write(std.out, pipe.Stats())
+		err = rep.Write(std.out, st)
 	}
-	return endReplay(std, err, readErr, src.Errors(), worst.severity >= threshold)
+	return endReplay(std, err, readErr, st.Broken, worst.severity >= threshold)
 }
 
 // check validates the flags. threshold is beyond every severity when
@@ -164,9 +168,9 @@ func readAll(ctx context.Context, src capture.Source, pipe *pipeline.Pipeline, b
 
 // endReplay decides how a replay ends: files that broke are told one a line,
 // after the report of what could be read.
-func endReplay(std stdio, writeErr, readErr error, broken []replay.FileError, found bool) error {
-	for _, e := range broken {
-		fmt.Fprintf(std.err, "stallwatch: %s\n", text.Escape(e.Error()))
+func endReplay(std stdio, writeErr, readErr error, broken []string, found bool) error {
+	for _, b := range broken {
+		fmt.Fprintf(std.err, "stallwatch: %s\n", b)
 	}
 	switch {
 	case writeErr != nil:

@@ -12,8 +12,11 @@ import (
 	"stallwatch/rules"
 )
 
-// tally is a Sink that counts alerts for the lines that end a live run.
-type tally struct{ fired [detect.Critical + 1]int }
+// tally is a Sink that counts alerts and what is left in flight for the lines that end a live run.
+type tally struct {
+	fired   [detect.Critical + 1]int
+	pending int // calls in flight at the end
+}
 
 func (*tally) Event(*httpreassembly.Event, *rules.Verdict) {}
 func (*tally) Loss(capture.Time, capture.Loss)             {}
@@ -21,6 +24,9 @@ func (*tally) Loss(capture.Time, capture.Loss)             {}
 func (t *tally) Finding(f *detect.Finding) {
 	if f.Kind == detect.AlertChanged && f.Alert.State == detect.Firing {
 		t.fired[f.Alert.Severity]++
+	}
+	if f.Kind == detect.CallPending && f.Pending.Final {
+		t.pending++
 	}
 }
 
@@ -37,6 +43,6 @@ func (t *tally) write(w io.Writer, c live.Stats, p pipeline.Stats) {
 		fmt.Fprintf(w, "%d packets dropped by interface\n", iface)
 	}
 	s := p.Tracker
-	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses, s.InFlight)
+	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses, t.pending)
 	fmt.Fprintf(w, "%d critical, %d warning, %d info alerts\n", t.fired[detect.Critical], t.fired[detect.Warning], t.fired[detect.Info])
 }

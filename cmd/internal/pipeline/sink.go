@@ -30,6 +30,10 @@ type Stats struct {
 	Loss        capture.Loss // the sum
 	Decode      DecodeStats
 	Tracker     httpreassembly.Stats
+	// Broken says where the sources could not be read on, a line each and
+	// safe to print. The pipeline does not know: whoever reads the source
+	// fills it in.
+	Broken []string
 }
 
 // DecodeStats count the frames that did not become a segment, by reason: a

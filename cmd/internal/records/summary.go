@@ -89,6 +89,14 @@ func (r *Writer) Summary(st pipeline.Stats) {
 		l.b = strconv.AppendUint(l.b, s.N, 10)
 	}
 	l.shut('}')
+	if len(st.Broken) > 0 {
+		l.open("broken", '[')
+		for _, b := range st.Broken {
+			l.comma()
+			l.b = appendString(l.b, b)
+		}
+		l.shut(']')
+	}
 	l.uint("refused", t.refused)
 	l.uint("syn_unanswered", t.unanswered)
 	l.uint("lost_packets", st.Loss.Kernel+st.Loss.Interface)

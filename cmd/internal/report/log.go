@@ -1,6 +1,8 @@
 package report
 
 import (
+	"time"
+
 	"github.com/rs/zerolog"
 
 	"stallwatch/capture"
@@ -50,7 +52,7 @@ func (g *Log) Finding(f *detect.Finding) {
 func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
 	if len(v.Calls) > 0 {
 		c := &v.Calls[0]
-		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", c.Client.String()).Dur("culprit_age", c.Age).Str("verdict", string(c.Verdict))
+		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", c.Client.String()).Float64("culprit_age_seconds", seconds(c.Age)).Str("verdict", string(c.Verdict))
 		if c.Raw != "" {
 			e = e.Str("culprit_raw", clean(c.Raw))
 		}
@@ -65,10 +67,13 @@ func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
 		}
 	}
 	if v.HasETA {
-		e = e.Dur("fd_eta", v.ETA)
+		e = e.Float64("fd_eta_seconds", seconds(v.ETA))
 	}
 	return e
 }
+
+// seconds rounds to milliseconds: nobody reads more from a log.
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
 func level(a *detect.Alert) zerolog.Level {
 	switch {

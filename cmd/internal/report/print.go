@@ -54,6 +54,13 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 	}
 	p.line("# Oddities:    %s", number(odd))
 	p.line("# Capture:     %s lost, %s in %s", plural(st.Loss.Kernel+st.Loss.Interface, "packet"), size(st.Tracker.GapBytes), plural(st.Tracker.Gaps, "hole"))
+	for i, b := range st.Broken {
+		if i == 10 {
+			p.line("# and %s", plural(uint64(len(st.Broken)-i), "more break"))
+			break
+		}
+		p.line("# Broken:      %s", b)
+	}
 }
 
 func rate(st *pipeline.Stats, span time.Duration) string {

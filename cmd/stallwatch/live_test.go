@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stallwatch/capture/live"
+	"stallwatch/cmd/internal/demo"
+)
+
+// mayCapture skips a test without the right to capture, but never in CI.
+func mayCapture(t *testing.T) {
+	t.Helper()
+	src, err := live.Open(live.Options{Interfaces: []string{"lo"}})
+	if err == nil {
+		src.Close()
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal(err)
+	}
+	t.Skipf("this test captures on loopback: %v", err)
+}
+
+// attackedNode starts a demo node that is attacked for as long as ctx lasts.
+func attackedNode(t *testing.T, ctx context.Context) (port string, wait func()) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := demo.DefaultScenario()
+	sc.WarmUp, sc.Length = time.Second, 2*time.Minute
+	node, err := demo.Start(exe, sc.Node, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { node.Stop() })
+	var wg sync.WaitGroup
+	return fmt.Sprint(node.Addr.Port()), func() {
+		wg.Go(func() { demo.Play(ctx, node, sc) })
+		t.Cleanup(wg.Wait)
+	}
+}
+
+// TestLiveEqualsReplay watches a node under real attack and holds the live
+// run to its own recording: the alerts are the same to the byte. A second
+// capture by record, at the same time, gives the same alerts as well; its
+// samples of the host were taken at other instants, so values may differ.
+func TestLiveEqualsReplay(t *testing.T) {
+	mayCapture(t)
+	if testing.Short() {
+		t.Skip("takes 17 s of real time")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	dir := t.TempDir()
+	port, play := attackedNode(t, ctx)
+	recorded, watched := filepath.Join(dir, "recorded.pcap"), filepath.Join(dir, "watched.pcap")
+
+	var wg sync.WaitGroup
+	var liveOut, liveErr, recordErr bytes.Buffer
+	var liveCode, recordCode int
+	wg.Go(func() {
+		liveCode = run(ctx, []string{"watch", "-i", "lo", "-p", port, "--metrics", "127.0.0.1:0", "--records", "-", "-w", watched, "--duration", "17s"},
+			stdio{strings.NewReader(""), &liveOut, &liveErr})
+	})
+	wg.Go(func() {
+		recordCode = run(ctx, []string{"record", "-i", "lo", "-p", port, "-w", recorded, "--duration", "17s"},
+			stdio{strings.NewReader(""), io.Discard, &recordErr})
+	})
+	play()
+	wg.Wait()
+	cancel()
+	if liveCode != 0 || recordCode != 0 {
+		t.Fatalf("watch: exit code %d\n%s\nrecord: exit code %d\n%s", liveCode, liveErr.String(), recordCode, recordErr.String())
+	}
+	t.Log("\n" + liveErr.String())
+
+	got := recordsOf(liveOut.String(), "alert", "pending")
+	_, out, errs := stallwatch(t, "replay", "--json", "-p", port, watched)
+	if want := recordsOf(out, "alert", "pending"); !slices.Equal(got, want) {
+		t.Errorf("the replay of what watch recorded says something else (%s)\nlive   %s\nreplay %s", errs, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	alerts := alertsOf(t, liveOut.String())
+	if i := slices.IndexFunc(alerts, func(a alert) bool {
+		return a.Alert == "CallStalled" && a.Command == "getTransactionsToApprove" && a.State == "firing"
+	}); i < 0 {
+		t.Errorf("the attack was not named: %v", alerts)
+	}
+	_, out, _ = stallwatch(t, "replay", "--json", "-p", port, recorded)
+	if a, b := names4(alerts), names4(alertsOf(t, out)); !slices.Equal(a, b) {
+		t.Errorf("record at the same time gives other alerts:\nlive   %v\nrecord %v", a, b)
+	}
+}
+
+// recordsOf are the lines of a stream of the given types.
+func recordsOf(stream string, types ...string) []string {
+	var list []string
+	for line := range strings.Lines(stream) {
+		if slices.ContainsFunc(types, func(k string) bool { return strings.HasPrefix(line, `{"type":"`+k+`"`) }) {
+			list = append(list, strings.TrimSpace(line))
+		}
+	}
+	return list
+}
+
+func names4(alerts []alert) []string {
+	var list []string
+	for _, a := range alerts {
+		list = append(list, strings.Join([]string{a.Alert, a.State, a.Severity, a.Command}, " "))
+	}
+	slices.Sort(list)
+	return list
+}
