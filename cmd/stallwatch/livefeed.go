@@ -91,9 +91,11 @@ type feed struct {
 	src  *live.Source
 	pipe *pipeline.Pipeline
 	rec  *replay.Recorder
-	// second is called about once a second of capture time, from the
-	// goroutine of run.
-	second func(it *capture.Item)
+	// second is called about once a second of capture time, and sampled for
+	// each look at the node's process, from the goroutine of run; nil is
+	// nobody.
+	second  func()
+	sampled func(*capture.Sample)
 }
 
 // run ends with the capture. What was captured is finished and recorded even
@@ -115,9 +117,12 @@ func (f *feed) run() error {
 		if f.pipe != nil {
 			f.pipe.Item(&it)
 		}
+		if f.sampled != nil && it.Kind == capture.HostSampled {
+			f.sampled(it.Sample)
+		}
 		if f.second != nil && it.At >= next {
 			next = it.At.Add(time.Second)
-			f.second(&it)
+			f.second()
 		}
 	}
 	if err == io.EOF {

@@ -19,6 +19,7 @@ import (
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/records"
 	"stallwatch/cmd/internal/report"
+	"stallwatch/cmd/internal/text"
 	"stallwatch/detect"
 )
 
@@ -129,13 +130,14 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
 		}
 	}
 	var snap detect.Snapshot
-	fd.second = func(it *capture.Item) {
+	fd.second = func() {
 		pipe.Snapshot(&snap)
 		met.Publish(pipe.Stats(), &snap)
 		if rec != nil {
-			rec.Flush()
+			rec.Flush() // the error is kept, and ends the run's report
 		}
 	}
+	fd.sampled = (&hostLog{log: log, problem: problem}).sample
 	f.greet(log, o, problem)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -161,6 +163,25 @@ func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, problem strin
 		log.Warn().Str("problem", problem).
 			Msg("the node's process cannot be seen: going on with the wire alone")
 	}
+}
+
+// hostLog tells when the node's process comes into sight or is lost.
+type hostLog struct {
+	log     zerolog.Logger
+	problem string
+	pid     int
+}
+
+func (h *hostLog) sample(s *capture.Sample) {
+	switch {
+	case s.Err != "" && s.Err != h.problem:
+		h.log.Warn().Str("problem", s.Err).Msg("the node's process cannot be seen: going on with the wire alone")
+	case s.Err == "" && s.PID != h.pid:
+		h.log.Info().Int("pid", s.PID).Str("process", text.Escape(s.Process)).Int("fds", s.FDs).Int("fd_limit", s.FDLimit).
+			Msg("the node's process is in sight")
+		h.pid = s.PID
+	}
+	h.problem = s.Err
 }
 
 // openRecords opens --records. The function it returns ends the stream.
