@@ -13,8 +13,7 @@ type framing struct {
 	detail  string
 }
 
-// fields walks the fields of a head h that begins behind the first line, and
-// calls what for each. It notes what is odd.
+// fields walks the lines of a head, and notes what is odd about them.
 type fields struct {
 	rest   []byte
 	lf     bool // a line ended in a bare LF

@@ -173,13 +173,13 @@ func (m *messages) resync(f *feed, b []byte) []byte {
 	line, set := part, len(s.head) > 0
 	if set {
 		if len(s.head)+len(part) > maxFirstLine || !m.keep(f, s, part) {
-			s.discard(f.sh, lost)
+			m.stillLost(f, s)
 			return nil
 		}
 		line = s.head
 	}
 	if len(line) > maxFirstLine || !mayBegin(f.dir, line) || n > 0 && !begins(f.dir, line) {
-		s.discard(f.sh, lost)
+		m.stillLost(f, s)
 		return nil
 	}
 	if s.began == 0 {
@@ -194,8 +194,17 @@ func (m *messages) resync(f *feed, b []byte) []byte {
 	return m.resynced(f, s, b, n, set)
 }
 
-// maxFirstLine bounds a first line that resync waits for, and an opening
-// that cannot be told yet, in bytes.
+// stillLost is reached with a segment that begins no message. From the server
+// it is the middle of an answer: if one is owed it is probably that one, and
+// its request must not seem to stall.
+func (m *messages) stillLost(f *feed, s *stream) {
+	s.discard(f.sh, lost)
+	if f.dir == capture.ToClient {
+		m.drop(f, Lost)
+	}
+}
+
+// maxFirstLine bounds a first line that resync waits for, in bytes.
 const maxFirstLine = 8 << 10
 
 // resynced goes on with a message whose first line ends at b[n]; set tells

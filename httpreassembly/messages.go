@@ -201,6 +201,9 @@ func (m *messages) missing(f *feed, s *stream, n int64) int64 {
 	if x := m.carrier(f.dir); x != nil {
 		x.Lost += k
 		x.flags |= bodyCut
+		if f.dir == capture.ToClient {
+			x.ResponseTail = nil // what follows is not contiguous with it
+		}
 		x.count(f.dir, k)
 	}
 	if s.state == inBody && s.left == 0 {
