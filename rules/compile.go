@@ -35,6 +35,13 @@ func compile(f *fileSpec) (*Set, []error) {
 		c.api(a)
 	}
 	c.keys()
+	if len(f.settings) > maxSettings {
+		c.fail(f.settings[maxSettings].at, "", "more than %d settings", maxSettings)
+	}
+	c.set.settings = f.settings
+	for _, a := range f.alerts {
+		c.alert(a)
+	}
 	if len(c.errs) > 0 {
 		return nil, c.errs
 	}
@@ -249,6 +256,12 @@ func digest(s *Set) string {
 	for _, c := range s.commands {
 		fmt.Fprintf(h, "command %q %q %s %s %s %q %t %t %t\n",
 			c.API, c.Name, c.Class, c.Warn, c.Critical, c.Lock, c.Canary, c.Admin, c.Slow)
+	}
+	for i := range s.settings {
+		fmt.Fprintf(h, "setting %q %q %q\n", s.settings[i].Detector, s.settings[i].Name, s.settings[i].Value())
+	}
+	for _, a := range s.alerts {
+		fmt.Fprintf(h, "alert %q %s %s %q %d %s %s %s %q\n", a.Name, a.On, a.By, a.When, a.MoreThan, a.Within, a.For, a.Severity, a.Summary)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

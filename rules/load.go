@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -94,6 +95,10 @@ func Compile(sources ...Source) (*Set, error) {
 	if len(errs) == 0 {
 		s, errs = compile(&whole)
 	}
+	if s != nil {
+		s.sources = sources
+	}
+	quote(errs, sources)
 	if len(errs) > maxErrors {
 		errs = append(errs[:maxErrors:maxErrors], fmt.Errorf("and %d more", len(errs)-maxErrors))
 	}
@@ -101,6 +106,35 @@ func Compile(sources ...Source) (*Set, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// maxLine bounds a line that an error shows.
+const maxLine = 160
+
+// quote gives each error the line that it speaks of.
+func quote(errs []error, sources []Source) {
+	for _, err := range errs {
+		e, ok := err.(*FileError)
+		if !ok || e.Line < 1 {
+			continue
+		}
+		for i := range sources {
+			if sources[i].Name != e.File {
+				continue
+			}
+			line := strings.ReplaceAll(lineOf(sources[i].Data, e.Line), "\t", " ")
+			if Escape([]byte(line), maxLine) == line {
+				e.Text = line
+			}
+		}
+	}
+}
+
+// Point gives a FileError that was made after loading, as by Setting.Errorf,
+// the line that it speaks of.
+func (s *Set) Point(err error) error {
+	quote([]error{err}, s.all.sources)
+	return err
 }
 
 // check finds what stands twice in one file.
@@ -116,6 +150,14 @@ func (f *fileSpec) check() (errs []error) {
 		for _, p := range a.params {
 			errs = once(errs, params, "parameter", p.name, p.at)
 		}
+	}
+	settings := map[string]place{}
+	for _, s := range f.settings {
+		errs = once(errs, settings, "setting", s.Detector+" "+s.Name, s.at)
+	}
+	alerts := map[string]place{}
+	for _, a := range f.alerts {
+		errs = once(errs, alerts, "alert", a.name, a.at)
 	}
 	return errs
 }
@@ -140,6 +182,8 @@ func (w *fileSpec) overlay(f *fileSpec) (errs []error) {
 			w.apis = append(w.apis, a)
 		}
 	}
+	w.settings = overlaySettings(w.settings, f.settings)
+	w.alerts = overlayAlerts(w.alerts, f.alerts)
 	return errs
 }
 

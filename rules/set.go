@@ -12,7 +12,10 @@ type Set struct {
 	byName     map[string]uint8 // index into params; 255 - index into keys above maxParams
 	keys       []string         // the JSON keys that name commands
 	versionKey int              // index into keys; valid iff an API is byJSONRPC
-	all        *Set             // what Select chooses from
+	settings   []Setting
+	alerts     []*AlertRule
+	sources    []Source // to show the lines of errors that are found later
+	all        *Set     // what Select chooses from
 	digest     string
 }
 

@@ -10,8 +10,10 @@ import (
 // other. A nil pointer is what a file did not say.
 type (
 	fileSpec struct {
-		classes [len(classNames)]budgetSpec
-		apis    []*apiSpec
+		classes  [len(classNames)]budgetSpec
+		apis     []*apiSpec
+		settings []Setting
+		alerts   []*alertSpec
 	}
 	budgetSpec struct {
 		at             place
@@ -59,6 +61,7 @@ var keepNames = [...]string{
 // readFile reads one rule file.
 func (r *reader) readFile(data []byte) *fileSpec {
 	f := &fileSpec{}
+	r.data = data
 	root := r.parse(data)
 	if root == nil {
 		return f
@@ -67,6 +70,10 @@ func (r *reader) readFile(data []byte) *fileSpec {
 		field{"classes", func(n ast.Node) { r.classes(n, f) }},
 		field{"apis", func(n ast.Node) {
 			r.list(n, "apis", func(n ast.Node) { f.apis = append(f.apis, r.api(n)) })
+		}},
+		field{"detectors", func(n ast.Node) { r.detectors(n, f) }},
+		field{"alerts", func(n ast.Node) {
+			r.list(n, "alerts", func(n ast.Node) { f.alerts = append(f.alerts, r.alert(n)) })
 		}},
 	)
 	return f

@@ -24,6 +24,17 @@ type FileError struct {
 	Line, Column int // 1-based; 0 if the whole file is meant
 	Message      string
 	Hint         string // what to do instead; may be empty
+	Text         string // the line, escaped; may be empty
+}
+
+// Pointer returns the line and below it a caret at the column, "" if the line
+// is not known. A line that had to be escaped or is longer than a screen is
+// left out, since the caret would point past its mark.
+func (e *FileError) Pointer() string {
+	if e.Text == "" || e.Column < 1 || e.Column > len(e.Text)+1 {
+		return ""
+	}
+	return e.Text + "\n" + strings.Repeat(" ", e.Column-1) + "^\n"
 }
 
 // Error returns "file:line:column: message (hint)".
@@ -44,6 +55,7 @@ func (e *FileError) Error() string {
 // know is an error, since a misspelt budget would silently be none.
 type reader struct {
 	file string
+	data []byte
 	errs []error
 }
 
@@ -61,7 +73,7 @@ func (r *reader) at(n ast.Node) place {
 }
 
 func (p place) errorf(hint, format string, args ...any) error {
-	return &FileError{p.file, p.line, p.column, fmt.Sprintf(format, args...), hint}
+	return &FileError{File: p.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 func (r *reader) fail(n ast.Node, hint, format string, args ...any) {
@@ -198,25 +210,42 @@ const maxBudget = 24 * time.Hour
 
 // budget reads a duration, 0 for never.
 func (r *reader) budget(n ast.Node, what string) *time.Duration {
-	const want = `like 500ms, 10s, 2m, or never`
+	if s, ok := n.(*ast.StringNode); ok && s.Value == never {
+		return new(time.Duration)
+	}
+	return r.duration(n, what, `like 500ms, 10s, 2m, or never`, 1, maxBudget)
+}
+
+const wantSpan = `like 500ms, 10s, 2m`
+
+// span reads a duration of more than nothing.
+func (r *reader) span(n ast.Node, what string) *time.Duration {
+	return r.duration(n, what, wantSpan, 1, maxBudget)
+}
+
+// spanTo reads a duration within bounds.
+func (r *reader) spanTo(n ast.Node, what string, low, high time.Duration) *time.Duration {
+	return r.duration(n, what, wantSpan, low, high)
+}
+
+// duration reads a duration from low to high; nil and an error otherwise.
+func (r *reader) duration(n ast.Node, what, want string, low, high time.Duration) *time.Duration {
 	if _, ok := n.(*ast.IntegerNode); ok {
 		r.fail(n, "write the unit: "+want, "%s has no unit", what)
 		return nil
 	}
+	before := len(r.errs)
 	s := r.text(n, what)
-	if s == "" {
+	if len(r.errs) > before {
 		return nil
-	}
-	if s == never {
-		return new(time.Duration)
 	}
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
 		r.fail(n, want, `%s "%s" is no duration`, what, brief(s))
 		return nil
-	case d <= 0 || d > maxBudget:
-		r.fail(n, want, "%s %s is not between 0 and %s", what, s, maxBudget)
+	case d < low || d > high:
+		r.fail(n, want, "%s %s is not between 0 and %s", what, s, high)
 		return nil
 	}
 	return &d
