@@ -16,6 +16,7 @@ type framing struct {
 // fields walks the lines of a head, and notes what is odd about them.
 type fields struct {
 	rest   []byte
+	crlf   int  // lines that ended in CRLF
 	lf     bool // a line ended in a bare LF
 	first  bool // no field line was read yet
 	oddity [4]Oddity
@@ -43,6 +44,7 @@ func (w *fields) line() []byte {
 	l := w.rest[:i]
 	w.rest = w.rest[i+1:]
 	if i > 0 && l[i-1] == '\r' {
+		w.crlf++
 		return l[:i-1]
 	}
 	w.lf = true
@@ -94,7 +96,7 @@ func (w *fields) next(fr *framing) (name, value []byte) {
 		if len(w.rest) > 0 && (w.rest[0] == ' ' || w.rest[0] == '\t') && frames(name) {
 			fr.refuse(ObsFold, "in a framing field")
 		}
-		return name, bytes.Trim(l[i+1:], " \t")
+		return name, trim(l[i+1:])
 	}
 }
 
@@ -146,7 +148,7 @@ func (fr *framing) contentLength(value []byte) {
 	for more := true; more; {
 		var one []byte
 		one, value, more = bytes.Cut(value, comma)
-		n, ok := decimal(bytes.Trim(one, " \t"))
+		n, ok := decimal(trim(one))
 		switch {
 		case !ok:
 			fr.refuse(BadContentLength, "")
@@ -167,11 +169,22 @@ func (fr *framing) transferEncoding(value []byte) {
 		var one []byte
 		one, value, more = bytes.Cut(value, comma)
 		fr.codings++
-		fr.last = is(bytes.Trim(one, " \t"), "chunked")
+		fr.last = is(trim(one), "chunked")
 		if fr.last {
 			fr.chunks++
 		}
 	}
+}
+
+// trim returns b without the white space around it (OWS, RFC 9110 5.6.3).
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for n := len(b); n > 0 && (b[n-1] == ' ' || b[n-1] == '\t'); n = len(b) {
+		b = b[:n-1]
+	}
+	return b
 }
 
 // decimal reads b, digits only, up to 2^63-1.
@@ -214,7 +227,7 @@ func (m *messages) odds(f *feed, h []byte, w *fields, fr *framing) {
 	if bytes.IndexByte(h, 0) >= 0 {
 		m.oddity(f, NulInHead, "")
 	}
-	if bareCR(h, fr) {
+	if bytes.Count(h, cr) != w.crlf && bareCR(h, fr) {
 		m.oddity(f, BareCR, "")
 	}
 }

@@ -50,7 +50,8 @@ func (sh *shared) release(n int) { sh.stats.Buffered -= int64(n) }
 // buffers, since a million idle connections keep theirs):
 //
 //	bytes(sh, id, dir, at, b)  contiguous stream bytes; b is not kept
-//	hole(sh, id, dir, at, n)   n bytes of dir will never come; n<0: unknown how many
+//	hole(sh, id, dir, at, n)   n bytes of dir will never come; n<0: unknown how many. Called before
+//	                           the first bytes of dir, it says that they are the middle of something
 //	end(sh, id, dir, at)       the FIN of dir was reached, in order
 //	reset(sh, id, by, at)      an acceptable RST; a call owed stays owed if by is Client: the
 //	                           process does not notice (zombie)
