@@ -26,6 +26,7 @@ func (m *messages) content(f *feed, p []byte, left int64) {
 	x.count(f.dir, int64(len(p)))
 	if f.dir == capture.ToClient {
 		x.keepTail(p, left)
+		m.progress(f, x)
 		return
 	}
 	if x.has(bodyCut) {

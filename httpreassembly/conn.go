@@ -103,6 +103,9 @@ func (t *Tracker) open(c *conn, at capture.Time, s ConnState, midStream bool) {
 
 // established moves c from the half-open ones to those that may be idle.
 func (t *Tracker) established(c *conn) {
+	if c.state == StateHandshake {
+		t.emit(Event{At: c.last, Kind: Established, Conn: c.conn, Flow: c.flow})
+	}
 	t.setState(c, StateOpen)
 	t.classify(c, live)
 	t.arm(c)

@@ -24,6 +24,20 @@ const (
 	Closed                         // Conn is over; Connection is valid
 	SynUnanswered                  // a SYN got no reaction for SynPatience, or was repeated: the accept queue is full or the host is away
 	Refused                        // a SYN was answered by RST: nobody listens
+
+	// The kinds below tell of segments, not of messages: how bytes were cut
+	// decides whether they come. Each comes on a change only, ResponseProgress
+	// once a second at most.
+
+	Established      // the client completed the handshake; not of a connection picked up in its middle
+	HeadSeen         // a request's head is whole, and its content takes further segments
+	ResponseProgress // an answer goes on: Bytes of it came so far
+	Retransmitting   // bytes of Dir came again, which the other end has not acknowledged
+	Acknowledged     // it has now: a Retransmitting of Dir is over
+	WindowClosed     // the receiver of Dir has no room; Bytes it has taken so far
+	WindowOpened     // it has again
+	Knocked          // a SYN to a port that is not watched; only with Options.Perimeter, and so is the next
+	PortRefused      // such a port answered by RST: nobody listens there
 )
 
 // Side is one end of a connection.
@@ -73,7 +87,7 @@ type Event struct {
 	Kind Kind
 	By   Side        // HalfClosed, Closed
 	How  How         // Closed
-	Dir  capture.Dir // Gap, Odd
+	Dir  capture.Dir // Gap, Odd, Retransmitting, Acknowledged, WindowClosed, WindowOpened
 	Odd  Oddity      // Odd
 	// Due is set when At is a deadline's time and no packet's. Events of
 	// several shards are merged by (At, Due first, Conn).
@@ -81,7 +95,7 @@ type Event struct {
 	MidStream bool // Opened: picked up without its handshake
 	Conn      ConnID
 	Flow      capture.Flow
-	Bytes     int64       // Gap: how many bytes, -1 if unknown
+	Bytes     int64       // Gap: how many bytes, -1 if unknown; ResponseProgress, WindowClosed, WindowOpened
 	Detail    string      // Odd: a constant or number of ours, never bytes of the wire
 	Exchange  *Exchange   // RequestStarted, RequestSeen, ResponseSeen, ExchangeDone
 	Summary   *Connection // Closed

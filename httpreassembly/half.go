@@ -16,6 +16,7 @@ type half struct {
 	scale    uint8    // shift of the windows that this direction's sender announces
 
 	started, hasFIN, finDone, hasUrgent, hasTS bool
+	resent, choked                             bool // Retransmitting, WindowClosed was sent and its end was not
 }
 
 func (h *half) start(q seq) {
@@ -46,6 +47,9 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		p.start(ack)
 	}
 	p.window = uint32(s.Window) << c.half[dir].scale
+	if room := uint32(s.Window) << c.half[dir].scale; (room < smallWindow) != p.choked {
+		t.choke(c, dir.Reverse(), s.At)
+	}
 	if dir == capture.ToClient && !c.has(confirmed) && (s.Len() > 0 || ack.after(p.acked)) {
 		t.confirm(c)
 	}
@@ -57,6 +61,10 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 	case ack.sub(p.next) <= 0:
 		p.acked = ack
+		if p.resent {
+			p.resent = false
+			t.emit(Event{At: s.At, Kind: Acknowledged, Conn: c.conn, Flow: c.flow, Dir: dir.Reverse()})
+		}
 	case ack.sub(p.next) < maxJump && !(dir == capture.ToServer && c.has(distrusted)):
 		p.acked = ack
 		t.watchHole(c, dir.Reverse(), s.At)
@@ -119,6 +127,7 @@ func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
 	if !p.end().after(h.next) {
 		if s.Len() > 1 || p.end() != h.next { // else a keep-alive probe
 			t.stats.Retransmitted++
+			t.resend(c, dir, s.At, p.end())
 		}
 		return
 	}

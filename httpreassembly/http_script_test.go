@@ -142,6 +142,9 @@ func (p *httpPlayer) bytes(dir capture.Dir, at capture.Time, what string, cut cu
 // tell writes the events, and consumes them.
 func (p *httpPlayer) tell() {
 	for i := range p.sh.out {
+		if ofSegments(&p.sh.out[i]) {
+			continue
+		}
 		p.out.WriteString(httpLine(&p.sh.out[i]) + "\n")
 	}
 	p.sh.out = p.sh.out[:0]

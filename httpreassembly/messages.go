@@ -101,6 +101,9 @@ func (m *messages) bytes(sh *shared, id *ident, dir capture.Dir, at capture.Time
 		b = m.resync(&f, b)
 	}
 	m.run(&f, b)
+	if dir == capture.ToServer && m.cur != nil && m.side[dir].state.content() {
+		m.headSeen(&f)
+	}
 }
 
 func (m *messages) run(f *feed, b []byte) {

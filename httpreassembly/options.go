@@ -8,6 +8,9 @@ type Options struct {
 	// on one of them are ignored and counted. Empty: every port; the server's
 	// end is then found by SYN, by content, or, last, as the lower port.
 	Ports []uint16
+	// Perimeter reports SYNs to other ports and the RSTs that answer them,
+	// each as one Event and without any state.
+	Perimeter bool
 
 	BodyPrefix  int // bytes of a request's content kept for classification (0: 64 KiB)
 	MaxHead     int // bytes of a message head before it counts as a flood (0: 64 KiB)

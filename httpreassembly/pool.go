@@ -1,6 +1,10 @@
 package httpreassembly
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"stallwatch/capture"
+)
 
 // maxExchanges bounds the exchanges alive in one Tracker: MaxConns times
 // MaxPipeline would be 2^30. At 0.7 KiB each they take at most 92 MiB; a node
@@ -15,10 +19,11 @@ type call struct {
 	text  []byte
 	body  []byte // the first bytes of the request's content
 	tail  [TailBytes]byte
+	told  capture.Time // of the last ResponseProgress; zero: there was none
 	flags callFlags
 }
 
-type callFlags uint8
+type callFlags uint16
 
 const (
 	isHead      callFlags = 1 << iota // the answer has no content
@@ -28,6 +33,7 @@ const (
 	bodyCut                           // no more bytes are appended to body
 	hasResponse                       // its final answer has begun
 	whole                             // its final answer is whole, the request is not
+	headTold                          // HeadSeen was sent
 )
 
 func (x *call) has(f callFlags) bool { return x.flags&f != 0 }

@@ -71,7 +71,7 @@ func play(r *rand.Rand, tk talk, isn [2]seq, most int, wild bool) []string {
 		checksum(&s, false, false)
 		events := tr.Segment(nil, &s)
 		for i := range events {
-			if events[i].Kind != Odd || events[i].Odd < NotHTTP {
+			if !ofSegments(&events[i]) && (events[i].Kind != Odd || events[i].Odd < NotHTTP) {
 				_, text, _ := strings.Cut(describe(&events[i]), " ")
 				out = append(out, text)
 			}

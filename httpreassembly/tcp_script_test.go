@@ -244,7 +244,9 @@ func run(t *testing.T, o Options, lines string) string {
 }
 
 var kindNames = [...]string{Opened: "opened", RequestStarted: "request_started", RequestSeen: "request_seen", ResponseSeen: "response_seen",
-	ExchangeDone: "exchange_done", HalfClosed: "half_closed", Gap: "gap", Odd: "odd", Closed: "closed", SynUnanswered: "syn_unanswered", Refused: "refused"}
+	ExchangeDone: "exchange_done", HalfClosed: "half_closed", Gap: "gap", Odd: "odd", Closed: "closed", SynUnanswered: "syn_unanswered", Refused: "refused",
+	Established: "established", HeadSeen: "head_seen", ResponseProgress: "response_progress", Retransmitting: "retransmitting", Acknowledged: "acknowledged",
+	WindowClosed: "window_closed", WindowOpened: "window_opened", Knocked: "knocked", PortRefused: "port_refused"}
 var sideNames = [...]string{"nobody", "client", "server"}
 var howNames = [...]string{"still_open", "fin", "rst", "idle", "eviction", "capture_end", "reuse"}
 var stateNames = [...]string{"syn", "handshake", "open", "half_closed", "server_closed", "closed", "reset", "zombie", "evicted"}
@@ -252,8 +254,15 @@ var outcomeNames = [...]string{"unfinished", "answered", "client_gone", "server_
 var tcpOddNames = map[Oddity]string{OverlapDiffers: "overlap_differs", BadTCPChecksum: "bad_checksum", ResetOutOfWindow: "reset_out_of_window",
 	SynInConnection: "syn_in_connection", DataInSyn: "data_in_syn", UrgentData: "urgent_data", StaleTimestamp: "stale_timestamp", DataAfterFin: "data_after_fin", PacketCut: "packet_cut"}
 
+// ofSegments reports whether an event tells of segments: how bytes were cut
+// decides whether it comes. Traces that are not about them leave them out.
+func ofSegments(e *Event) bool { return e.Kind > Refused }
+
 func write(out *strings.Builder, events []Event) {
 	for i := range events {
+		if ofSegments(&events[i]) {
+			continue
+		}
 		out.WriteString(describe(&events[i]) + "\n")
 	}
 }
@@ -271,6 +280,12 @@ func describe(e *Event) string {
 			s += " mid_stream"
 		}
 		s += fmt.Sprintf(" client=%d", e.Flow.Client.Port())
+	case Retransmitting, Acknowledged:
+		s += " " + e.Dir.String()
+	case ResponseProgress, WindowClosed, WindowOpened:
+		s += fmt.Sprintf(" %s bytes=%d", e.Dir, e.Bytes)
+	case Knocked, PortRefused:
+		s += fmt.Sprintf(" client=%d port=%d", e.Flow.Client.Port(), e.Flow.Server.Port())
 	case HalfClosed:
 		s += " by=" + sideNames[e.By]
 	case Gap:

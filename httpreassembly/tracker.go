@@ -44,6 +44,9 @@ func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
 	t.stats.PayloadBytes += uint64(s.Len())
 	if !t.ports.watched(s) {
 		t.stats.Ignored++
+		if t.opts.Perimeter {
+			t.perimeter(s)
+		}
 	} else if h := t.table.hash(s); true {
 		if c, dir := t.table.find(h, s); c != nil {
 			t.known(c, dir, s)
