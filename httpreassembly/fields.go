@@ -52,52 +52,66 @@ func (w *fields) line() []byte {
 }
 
 // next returns the next field; name is nil at the end. A line that is no
-// field is noted and passed over, unless it may hide a framing field: then
-// fr is made unsafe.
+// field is noted and passed over.
 func (w *fields) next(fr *framing) (name, value []byte) {
 	for {
 		l := w.line()
 		if len(l) == 0 {
 			return nil, nil
 		}
-		if l[0] == ' ' || l[0] == '\t' {
-			// RFC 9112 2.2: before the first field it is a smuggling
-			// attempt; 5.2: later a fold, which readers join or refuse.
-			o := ObsFold
-			if w.first {
-				o = BadHeader
-			}
-			w.note(o)
-			fr.suspect(l, o)
+		i := 0
+		for i < len(l) && isToken[l[i]] {
+			i++
+		}
+		if i == 0 || i == len(l) || l[i] != ':' {
+			w.noField(fr, l)
 			continue
 		}
 		w.first = false
-		i := bytes.IndexByte(l, ':')
-		if i <= 0 {
-			w.note(BadHeader)
-			continue
-		}
-		name = l[:i]
-		for k, c := range name {
-			if !isToken[c] {
-				name = nil
-				if len(bytes.TrimRight(l[k:i], " \t")) == 0 {
-					w.note(SpaceBeforeColon)
-				} else {
-					w.note(BadHeader)
-				}
-				fr.suspect(l[:i], BadHeader)
-				break
-			}
-		}
-		if name == nil {
-			continue
-		}
-		if len(w.rest) > 0 && (w.rest[0] == ' ' || w.rest[0] == '\t') && frames(name) {
+		if len(w.rest) > 0 && isBlank(w.rest[0]) && frames(l[:i]) {
 			fr.refuse(ObsFold, "in a framing field")
 		}
-		return name, trim(l[i+1:])
+		return l[:i], trim(l[i+1:])
 	}
+}
+
+// noField notes what is wrong with the line l, which is not empty. One that
+// may hide a framing field makes fr unsafe.
+func (w *fields) noField(fr *framing, l []byte) {
+	if isBlank(l[0]) {
+		// RFC 9112 2.2: before the first field it is a smuggling
+		// attempt; 5.2: later a fold, which readers join or refuse.
+		o := ObsFold
+		if w.first {
+			o = BadHeader
+		}
+		w.note(o)
+		fr.suspect(l, o)
+		return
+	}
+	w.first = false
+	i := bytes.IndexByte(l, ':')
+	if i <= 0 {
+		w.note(BadHeader)
+		return
+	}
+	if isName(bytes.TrimRight(l[:i], " \t")) {
+		w.note(SpaceBeforeColon)
+	} else {
+		w.note(BadHeader)
+	}
+	fr.suspect(l[:i], BadHeader)
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func isName(b []byte) bool {
+	for _, c := range b {
+		if !isToken[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // frames reports whether name is a field that frames a message.
@@ -135,16 +149,24 @@ func (fr *framing) refuse(o Oddity, detail string) {
 
 // field takes name and value in if they frame the message.
 func (fr *framing) field(name, value []byte) {
-	switch {
-	case is(name, "content-length"):
-		fr.contentLength(value)
-	case is(name, "transfer-encoding"):
-		fr.transferEncoding(value)
+	switch len(name) {
+	case len("content-length"):
+		if is(name, "content-length") {
+			fr.contentLength(value)
+		}
+	case len("transfer-encoding"):
+		if is(name, "transfer-encoding") {
+			fr.transferEncoding(value)
+		}
 	}
 }
 
 // contentLength reads a list of equal numbers (RFC 9112 6.3 rule 5).
 func (fr *framing) contentLength(value []byte) {
+	if n, ok := decimal(value); ok && fr.lengths == 0 {
+		fr.length, fr.lengths = n, 1
+		return
+	}
 	for more := true; more; {
 		var one []byte
 		one, value, more = bytes.Cut(value, comma)

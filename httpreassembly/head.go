@@ -124,7 +124,12 @@ const (
 
 // hasVersion reports whether a request line names a version. One that does
 // not is HTTP/0.9 or nothing: no fields follow it.
-func hasVersion(l []byte) bool { return bytes.Contains(l, []byte(" HTTP/")) }
+func hasVersion(l []byte) bool {
+	if n := len(l) - len(" HTTP/1.1\r"); n >= 0 && string(l[n:n+6]) == " HTTP/" {
+		return true // where nearly all have it: the search takes as long as the rest of the line
+	}
+	return bytes.Contains(l, []byte(" HTTP/"))
+}
 
 // keep appends b to the buffered part of the head. Without room, the
 // direction's sync is lost.

@@ -98,21 +98,21 @@ type views struct {
 // take keeps value if name is of interest.
 func (v *views) take(p *exchangePool, name, value []byte) {
 	var to *[]byte
-	switch {
-	case is(name, "host"):
+	switch c := name[0] | 0x20; { // most fields fail by their first letter
+	case c == 'h' && is(name, "host"):
 		to = &v.host
-	case is(name, "content-type"):
+	case c == 'c' && is(name, "content-type"):
 		to = &v.contentType
-	case is(name, "content-encoding"):
+	case c == 'c' && is(name, "content-encoding"):
 		to = &v.contentEncoding
-	case is(name, "user-agent"):
+	case c == 'u' && is(name, "user-agent"):
 		to = &v.userAgent
-	case is(name, "forwarded"):
+	case c == 'f' && is(name, "forwarded"):
 		to = &v.forwarded
-	case is(name, "x-forwarded-for"):
+	case c == 'x' && is(name, "x-forwarded-for"):
 		v.forward(p, value)
 		return
-	case is(name, "x-iota-api-version"):
+	case c == 'x' && is(name, "x-iota-api-version"):
 		v.apiVersion = true
 		return
 	default:
