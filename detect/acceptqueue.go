@@ -35,7 +35,7 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	default:
 		return
 	}
-	key := incidentKey{d.name(), n.id, nil}
+	key := incidentKey{detector: d.name(), node: n.id}
 	a := l.raise(at, key, n, sev, float64(max(syns, queue.Queue)))
 	if a == nil {
 		return

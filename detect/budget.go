@@ -16,6 +16,17 @@ type ladder struct {
 	warn, critical time.Duration
 	counted        bool // over-budget calls count for alerts
 	steps          []step
+	retired        bool // no more calls enter: the options changed
+}
+
+// empty reports whether no call waits on the ladder.
+func (l *ladder) empty() bool {
+	for i := range l.steps {
+		if l.steps[i].queue.n > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 type step struct {
@@ -75,10 +86,22 @@ func (v *view) ladderOf(c *rules.Command, counted bool) int32 {
 	if c.Class == rules.ClassStream || c.Warn <= 0 && c.Critical <= 0 {
 		return none
 	}
+	free := -1
 	for i := range v.ladders {
-		if l := &v.ladders[i]; l.warn == c.Warn && l.critical == c.Critical && l.counted == counted {
+		l := &v.ladders[i]
+		if l.retired {
+			if free < 0 && l.empty() {
+				free = i
+			}
+			continue
+		}
+		if l.warn == c.Warn && l.critical == c.Critical && l.counted == counted {
 			return int32(i)
 		}
+	}
+	if free >= 0 {
+		v.ladders[free] = newLadder(c.Warn, c.Critical, counted, &v.o.CallStalled)
+		return int32(free)
 	}
 	v.ladders = append(v.ladders, newLadder(c.Warn, c.Critical, counted, &v.o.CallStalled))
 	return int32(len(v.ladders) - 1)

@@ -99,7 +99,7 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 		return
 	}
 	command := culprit.verdict.Command
-	key := incidentKey{d.name(), n.id, command}
+	key := incidentKey{detector: d.name(), node: n.id, command: command}
 	a := l.raise(at, key, n, sev, age.Seconds())
 	if a == nil {
 		return

@@ -26,7 +26,7 @@ func (d captureLoss) judge(v *view, _ *node, at capture.Time, l *lifecycle) {
 	case ratio > o.Warn:
 		sev = Warning
 	}
-	key := incidentKey{d.name(), 0, nil}
+	key := incidentKey{detector: d.name()}
 	a := l.raise(at, key, nil, sev, ratio)
 	if a == nil {
 		return

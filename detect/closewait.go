@@ -77,7 +77,7 @@ func (d closeWaitBuildup) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if sev == 0 {
 		return
 	}
-	key := incidentKey{d.name(), n.id, nil}
+	key := incidentKey{detector: d.name(), node: n.id}
 	a := l.raise(at, key, n, sev, float64(max(n.half, w.kernel)))
 	if a == nil {
 		return

@@ -39,7 +39,7 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 	default:
 		return
 	}
-	key := incidentKey{d.name(), n.id, nil}
+	key := incidentKey{detector: d.name(), node: n.id}
 	a := l.raise(at, key, n, sev, float64(u.used))
 	if a == nil {
 		return

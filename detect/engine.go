@@ -15,6 +15,7 @@ type Engine struct {
 	o        Options
 	view     *view
 	life     lifecycle
+	free     *freeRules   // nil: there are none
 	now      capture.Time // the latest instant it was told
 	begun    bool         // something was observed: the two below are valid
 	observed capture.Time // the latest observation
@@ -32,6 +33,9 @@ type Stats struct {
 	SeedsDropped        uint64 // sockets of the kernel's table beyond the bound
 	ClosedUnopened      uint64 // connections that ended without having begun
 	IncidentsSuppressed uint64 // raised beyond MaxIncidents, by second
+	RuleKeysEvicted     uint64 // keys of free rules beyond MaxRuleKeys
+	RuleCallsSkipped    uint64 // calls in flight that free rules were not asked about, by second
+	RuleErrors          uint64 // expressions that failed on some call
 }
 
 // New returns an Engine, or says which option makes no sense.
@@ -43,6 +47,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{o: o}
 	e.view = newView(&e.o)
 	e.life = lifecycle{o: &e.o, stats: &e.view.stats, by: make(map[incidentKey]*incident)}
+	e.free = newFreeRules(&e.o, &e.view.stats)
 	return e, nil
 }
 
@@ -57,6 +62,9 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 		dst = e.cut(dst, ev)
 	}
 	e.view.observe(ev, v)
+	if e.free != nil {
+		e.free.observe(e.view, ev, v)
+	}
 	e.saw(ev.At)
 	return dst
 }
@@ -184,6 +192,9 @@ func (e *Engine) evaluate(at capture.Time) {
 			d.judge(v, n, at, &e.life)
 		}
 	})
+	if e.free != nil {
+		e.free.judge(v, at, &e.life)
+	}
 	e.life.settle(at)
 	e.reportNodes(at, true)
 }

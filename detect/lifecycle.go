@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"stallwatch/capture"
@@ -22,11 +23,12 @@ import (
 // and hold grows each time that it was too short.
 
 // incidentKey is an incident's identity without its words: the detector, the
-// node and the command, if it is about one.
+// node, and the command and the clients, if it is about some.
 type incidentKey struct {
 	detector string
 	node     int32
 	command  *rules.Command
+	clients  netip.Prefix
 }
 
 type incident struct {
@@ -54,6 +56,9 @@ type lifecycle struct {
 // when that is news, else nil: words and evidence cost something, and are
 // only made for what is reported.
 func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severity, value float64) *Alert {
+	if l.o.isOff(key.detector) {
+		return nil
+	}
 	in := l.by[key]
 	if in == nil {
 		if len(l.order) >= l.o.MaxIncidents {
@@ -134,11 +139,34 @@ func blank(key incidentKey, n *node) Alert {
 		a.Command = key.command.Name
 		a.Subject += " " + key.command.Name
 	}
+	if key.clients.IsValid() {
+		a.Client = key.clients.Addr()
+		a.Subject += " " + clientsName(key.clients)
+	}
 	return a
 }
 
 func noEvidence() Evidence {
 	return Evidence{CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, FDLimit: -1}
+}
+
+// clientsOf is whom a client is counted with: an IPv4 address is one, an IPv6
+// address is one of 2^64 that its owner may use.
+func clientsOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+func clientsName(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // name is the node's part of a subject.

@@ -18,6 +18,7 @@ type Options struct {
 	MaxConns     int // connections of interest (0: 131072)
 	MaxNodes     int // servers told apart (0: 512)
 	MaxIncidents int // incidents firing or remembered (0: 1000)
+	MaxRuleKeys  int // clients, commands and servers that free rules count over, all together (0: 16384)
 
 	NodeEvery  time.Duration // between two NodeSeen of a busy node (0: 10 s)
 	KeepFiring time.Duration // an incident is over when its signal was gone for so long (0: 15 s)
@@ -32,6 +33,8 @@ type Options struct {
 	CaptureLoss  CaptureLossOptions
 	Unresponsive UnresponsiveOptions
 	AcceptQueue  AcceptQueueOptions
+
+	Off []string // names of detectors that raise nothing
 }
 
 // CallStalledOptions set when calls in flight are an incident. Budgets come
@@ -104,6 +107,7 @@ func (o *Options) setDefaults() {
 	def(&o.MaxConns, 1<<17)
 	def(&o.MaxNodes, 512)
 	def(&o.MaxIncidents, 1000)
+	def(&o.MaxRuleKeys, 16384)
 	def(&o.NodeEvery, 10*time.Second)
 	def(&o.KeepFiring, 15*time.Second)
 	def(&o.FlapMemory, 10*time.Minute)
@@ -175,6 +179,7 @@ func (o *Options) Validate() error {
 	positive("MaxConns", d.MaxConns > 0)
 	positive("MaxNodes", d.MaxNodes > 0)
 	positive("MaxIncidents", d.MaxIncidents > 0)
+	positive("MaxRuleKeys", d.MaxRuleKeys > 0)
 	positive("NodeEvery", d.NodeEvery > 0)
 	positive("KeepFiring", d.KeepFiring > 0)
 	positive("FlapMemory", d.FlapMemory > 0)

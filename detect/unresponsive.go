@@ -40,7 +40,7 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if n.lastAnswer != 0 {
 		silent = at.Sub(n.lastAnswer)
 	}
-	key := incidentKey{d.name(), n.id, nil}
+	key := incidentKey{detector: d.name(), node: n.id}
 	a := l.raise(at, key, n, Critical, silent.Seconds())
 	if a == nil {
 		return

@@ -166,3 +166,9 @@ func (c *compiler) moreThan(a *AlertRule, spec *alertSpec) {
 		a.MoreThan, a.Within = m.n, m.within
 	}
 }
+
+// Same reports whether a and b say the same.
+func (a *AlertRule) Same(b *AlertRule) bool {
+	return a.Name == b.Name && a.On == b.On && a.By == b.By && a.When == b.When && a.MoreThan == b.MoreThan &&
+		a.Within == b.Within && a.For == b.For && a.Severity == b.Severity && a.Summary == b.Summary
+}

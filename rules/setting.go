@@ -17,6 +17,7 @@ type Setting struct {
 	Detector, Name string
 	node           ast.Node
 	at, value      place // of the name and of the value
+	section        place // of the detector's name
 }
 
 // maxSettings bounds the settings of a Set.
@@ -32,6 +33,11 @@ func (s *Setting) Value() string { return brief(s.node.GetToken().Value) }
 // Errorf returns a FileError at the setting's name.
 func (s *Setting) Errorf(hint, format string, args ...any) error {
 	return s.at.errorf(hint, format, args...)
+}
+
+// ErrorfDetector returns a FileError at the detector's name.
+func (s *Setting) ErrorfDetector(hint, format string, args ...any) error {
+	return s.section.errorf(hint, format, args...)
 }
 
 // ErrorfValue returns a FileError at the setting's value.
@@ -112,6 +118,7 @@ func (s *Setting) duration(p *time.Duration) error {
 // plain values.
 func (r *reader) detectors(n ast.Node, f *fileSpec) {
 	r.pairs(n, "detectors", func(kv *ast.MappingValueNode, detector string) {
+		section := r.at(kv.Key)
 		r.pairs(kv.Value, "detector "+brief(detector), func(kv *ast.MappingValueNode, name string) {
 			switch kv.Value.(type) {
 			case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
@@ -119,7 +126,7 @@ func (r *reader) detectors(n ast.Node, f *fileSpec) {
 				r.fail(kv.Value, "", "%s is %s, want a plain value", brief(name), describe(kv.Value))
 				return
 			}
-			f.settings = append(f.settings, Setting{detector, name, kv.Value, r.at(kv.Key), r.at(kv.Value)})
+			f.settings = append(f.settings, Setting{detector, name, kv.Value, r.at(kv.Key), r.at(kv.Value), section})
 		})
 	})
 }

@@ -283,6 +283,10 @@ const maxQuoted = 200
 // brief is a piece of the file, fit for one line of a terminal.
 func brief(s string) string { return Escape([]byte(s), maxName) }
 
+// Hint proposes the nearest of names for one that is not known, or lists them
+// if none is near; "" if there are too many to list.
+func Hint(got string, names []string) string { return hint(got, names) }
+
 // hint proposes the nearest of names, or lists them if none is near.
 func hint(got string, names []string) string {
 	best, least := "", len(got)/2+1
