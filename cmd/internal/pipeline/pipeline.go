@@ -13,7 +13,7 @@ import (
 // Options configure a Pipeline. The zero value of a field takes its default.
 type Options struct {
 	Tracker httpreassembly.Options // bounds are for the whole; shards divide them
-	Detect  detect.Options         // Rules is filled in from Rules
+	Detect  detect.Options         // what is not set is filled in from Rules, as detect.Options.WithRules does
 	Rules   *rules.Set             // required
 	Shards  int                    // trackers that work in parallel (0: 1)
 	Round   int                    // segments a round, with more than one shard (0: 1024)
@@ -27,6 +27,7 @@ type Pipeline struct {
 	dec      *decode.Decoder
 	shards   []*shard
 	engine   *detect.Engine
+	detect   detect.Options // as given to New: what the rules may fill in
 	sinks    []Sink
 	stats    Stats
 	seg      capture.Segment
@@ -46,12 +47,15 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 	if o.Shards < 0 || o.Shards > MaxShards {
 		return nil, fmt.Errorf("%d shards: want 1 to %d", o.Shards, MaxShards)
 	}
-	o.Detect.Rules = o.Rules
-	engine, err := detect.New(o.Detect)
+	detectors, err := o.Detect.WithRules(o.Rules)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{dec: decode.New(decode.Options{}), engine: engine, sinks: sinks}
+	engine, err := detect.New(detectors)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{dec: decode.New(decode.Options{}), engine: engine, sinks: sinks, detect: o.Detect}
 	tracker := divided(o.Tracker, o.Shards)
 	for range o.Shards {
 		p.shards = append(p.shards, newShard(tracker, o.Rules))
@@ -67,6 +71,25 @@ func divided(o httpreassembly.Options, n int) httpreassembly.Options {
 	o.MaxConns = max(o.MaxConns/n, 1)
 	o.MaxBuffered = max(o.MaxBuffered/int64(n), 1)
 	return o
+}
+
+// Reload puts other rules in force, between two Items: their commands,
+// budgets, detector settings and free rules. set must come from Set.Reload of
+// the present rules. What is in flight keeps its verdict, and incidents go on.
+// With an error everything stays as it was.
+func (p *Pipeline) Reload(set *rules.Set) error {
+	detectors, err := p.detect.WithRules(set)
+	if err != nil {
+		return err
+	}
+	p.Flush()
+	if err := p.engine.Reload(detectors); err != nil {
+		return err
+	}
+	for _, sh := range p.shards {
+		sh.rules = set
+	}
+	return nil
 }
 
 // Item takes the next observation. Times must strictly grow.
