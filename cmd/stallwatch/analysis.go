@@ -17,6 +17,8 @@ import (
 // what is said, so they are the same live and offline.
 type analysis struct {
 	ports   []string
+	rules   []string
+	base    *rules.Set // of the files, before the API is selected
 	api     string
 	fdLimit int
 	workers int
@@ -25,6 +27,7 @@ type analysis struct {
 
 func (a *analysis) register(f *pflag.FlagSet, ports string) {
 	f.StringSliceVarP(&a.ports, "port", "p", nil, ports)
+	f.StringArrayVar(&a.rules, "rules", nil, "a `FILE` of your own rules, over the embedded ones (repeatable; see \"stallwatch rules\")")
 	f.StringVar(&a.api, "api", "auto", "how a request names its command: "+strings.Join(rules.Default().APIs(), ", ")+"; auto looks at each request")
 	f.IntVar(&a.fdLimit, "fd-limit", 4096, "the node's limit of open files, assumed where its process cannot be asked")
 	f.IntVar(&a.workers, "workers", 16, "calls the node works on at once (IRI: 8 for each core, at least 16)")
@@ -40,7 +43,10 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 	if len(ports) == 0 {
 		ports = fallback
 	}
-	set, err := rules.Default().Select(a.api)
+	if a.base, err = rules.Load(a.rules...); err != nil {
+		return pipeline.Options{}, usage(err)
+	}
+	set, err := a.base.Select(a.api)
 	if err != nil {
 		return pipeline.Options{}, usage(fmt.Errorf("--api: %w", err))
 	}

@@ -42,8 +42,8 @@ func newWatch(std stdio) *cobra.Command {
 		Short: "Watch a node's API port and report what hangs, while it hangs",
 		Long: `Watch captures on the API port, follows every call, and logs an alert when calls
 hang, sockets pile up in CLOSE_WAIT, or the node's descriptors run out. It
-serves Prometheus metrics and /healthz on 127.0.0.1:9814. End it with Ctrl-C:
-it prints what it saw.
+serves Prometheus metrics and /healthz on 127.0.0.1:9814. SIGHUP reads the rule
+files anew, after a check. End it with Ctrl-C: it prints what it saw.
 
 It needs the right to capture: run it as root, or once
   sudo setcap cap_net_raw=ep $(which stallwatch)`,
@@ -130,7 +130,10 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
 		}
 	}
 	var snap detect.Snapshot
+	reload := newReloader(log, &f.analysis)
+	defer reload.stop()
 	fd.second = func() {
+		reload.apply(pipe)
 		pipe.Snapshot(&snap)
 		met.Publish(pipe.Stats(), &snap)
 		if rec != nil {
