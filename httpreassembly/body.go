@@ -25,23 +25,23 @@ func (m *messages) content(f *feed, p []byte, left int64) {
 	}
 	x.count(f.dir, int64(len(p)))
 	if f.dir == capture.ToClient {
-		x.keepTail(p, left)
+		x.keepTail(f.sh, p, left)
 		m.progress(f, x)
 		return
 	}
 	if x.has(bodyCut) {
 		return
 	}
-	room := f.sh.opts.BodyPrefix - len(x.body)
+	room := f.sh.opts.BodyPrefix - len(x.Body)
 	if len(p) >= room {
 		p = p[:room]
 		x.flags |= bodyCut
 	}
-	to, ok := f.sh.grown(x.body, len(p))
+	to, ok := f.sh.grown(x.Body, len(p))
 	if !ok {
 		x.flags |= bodyCut
 	}
 	if ok && len(p) > 0 {
-		x.body = append(to, p...)
+		x.Body = append(to, p...)
 	}
 }

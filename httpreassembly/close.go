@@ -144,7 +144,9 @@ func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
 	}
 	if how == ByFIN || how == ByRST {
 		t.tombs.sweep(at, t.opts.Linger)
-		t.tombs.bury(tupleOf(c.flow.Client, c.flow.Server), at)
+		if t.tombs.bury(tupleOf(c.flow.Client, c.flow.Server), at, t.opts.MaxTombs) {
+			t.stats.TombsDropped++
+		}
 	}
 	t.free(c, at, how)
 }

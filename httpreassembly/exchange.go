@@ -31,14 +31,15 @@ type Exchange struct {
 	ContentType     []byte
 	ContentEncoding []byte
 	UserAgent       []byte
-	ForwardedFor    []byte // X-Forwarded-For, the values of all such fields joined by ", "
-	Forwarded       []byte // RFC 7239
-	HasAPIVersion   bool   // X-IOTA-API-Version is present
-	Body            []byte // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only
-	RequestBody     int64  // content bytes, chunking removed
-	RequestBytes    int64  // head, framing and content
+	ForwardedFor    []byte  // X-Forwarded-For, the values of all such fields joined by ", "
+	Forwarded       []byte  // RFC 7239
+	HasAPIVersion   bool    // X-IOTA-API-Version is present
+	Outcome         Outcome // settled at ExchangeDone
+	Body            []byte  // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only
+	RequestBody     int64   // content bytes, chunking removed
+	RequestBytes    int64   // head, framing and content
 	RequestEnd      capture.Time
-	Peer            capture.Flow // valid iff a PROXY header named other ends than Flow
+	Peer            *capture.Flow // the ends that a PROXY header named; nil: there was none
 
 	// Settled at ResponseSeen.
 	Status        int
@@ -50,7 +51,6 @@ type Exchange struct {
 	ResponseTail  []byte // last bytes of the content, at most TailBytes: IRI puts its own "duration" there
 	ResponseEnd   capture.Time
 	Lost          int64 // bytes of this exchange that were not captured
-	Outcome       Outcome
 }
 
 // Bounds of what an Exchange keeps of a head.

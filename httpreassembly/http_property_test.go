@@ -16,8 +16,8 @@ func TestMessagesAreSmall(t *testing.T) {
 	if n := unsafe.Sizeof(messages{}); n > 256 {
 		t.Errorf("messages has %d bytes, want at most 256", n)
 	}
-	if n := unsafe.Sizeof(call{}); n > 768 {
-		t.Errorf("call has %d bytes, want at most 768 (see maxExchanges)", n)
+	if n := unsafe.Sizeof(call{}); n > 512 {
+		t.Errorf("call has %d bytes, want at most 512", n)
 	}
 }
 
@@ -217,11 +217,12 @@ func TestBodyWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestExchangesAreBounded: beyond maxExchanges a request is not followed, and
+// TestExchangesAreBounded: beyond MaxExchanges a request is not followed, and
 // said so.
 func TestExchangesAreBounded(t *testing.T) {
 	p := newHTTPPlayer()
-	p.sh.pool.calls = maxExchanges
+	p.sh.opts.MaxExchanges = 2
+	p.sh.pool.alive = 2
 	for i, text := range []string{`C> "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"`, `S> "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"`} {
 		if err := p.line(i, text, inOne); err != nil {
 			t.Fatal(err)

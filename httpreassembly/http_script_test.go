@@ -190,7 +190,7 @@ func httpLine(e *Event) string {
 		if x.HasAPIVersion {
 			s += " api_version"
 		}
-		if x.Peer.Client.IsValid() {
+		if x.Peer != nil {
 			s += fmt.Sprintf(" peer=%s>%s", x.Peer.Client, x.Peer.Server)
 		}
 		s += fmt.Sprintf(" target_bytes=%d content=%d bytes=%d end=%s", x.TargetBytes, x.RequestBody, x.RequestBytes, second(x.RequestEnd))

@@ -40,8 +40,8 @@ type messages struct {
 
 // rare is what few connections have.
 type rare struct {
-	peer          capture.Flow // named by a PROXY header
-	informational int          // 1xx answers since the last final one
+	peer          *capture.Flow // named by a PROXY header; nil: none
+	informational int           // 1xx answers since the last final one
 }
 
 type msgFlags uint16
@@ -205,7 +205,7 @@ func (m *messages) missing(f *feed, s *stream, n int64) int64 {
 		x.Lost += k
 		x.flags |= bodyCut
 		if f.dir == capture.ToClient {
-			x.ResponseTail = nil // what follows is not contiguous with it
+			x.ResponseTail = x.ResponseTail[:0] // what follows is not contiguous with it
 		}
 		x.count(f.dir, k)
 	}

@@ -17,6 +17,8 @@ type Options struct {
 	MaxPipeline int // requests owed on one connection (0: 1024); beyond it the connection falls back to TCP-level timing
 
 	MaxConns        int   // connections tracked at once, all kinds (0: 65536 live ones are far from it: 1<<20)
+	MaxExchanges    int   // exchanges alive at once, all connections; beyond it requests are not followed, which Stats.Untracked counts (0: 1<<17)
+	MaxTombs        int   // ended connections remembered for Linger (0: 1<<16)
 	MaxBuffered     int64 // bytes buffered beyond holes, in heads and bodies, all connections (0: 64 MiB)
 	MaxConnBuffered int   // the same for one direction of one connection (0: 256 KiB)
 
@@ -34,6 +36,8 @@ func (o Options) WithDefaults() Options {
 	fill(&o.MaxHead, 64<<10)
 	fill(&o.MaxPipeline, 1024)
 	fill(&o.MaxConns, 1<<20)
+	fill(&o.MaxExchanges, 1<<17)
+	fill(&o.MaxTombs, 1<<16)
 	fill(&o.MaxBuffered, 64<<20)
 	fill(&o.MaxConnBuffered, 256<<10)
 	fill(&o.SynPatience, 500*time.Millisecond)

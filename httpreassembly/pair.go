@@ -40,11 +40,8 @@ func (m *messages) requestDone(f *feed) {
 	}
 	m.cur = nil
 	x.RequestEnd = f.at
-	x.Body = x.body
 	f.sh.stats.Requests++
-	if x.body != nil {
-		f.sh.pool.seen = append(f.sh.pool.seen, x)
-	}
+	f.sh.pool.spend(x)
 	f.emit(RequestSeen, x)
 	switch {
 	case x.has(whole):

@@ -6,19 +6,14 @@ import (
 	"stallwatch/capture"
 )
 
-// maxExchanges bounds the exchanges alive in one Tracker: MaxConns times
-// MaxPipeline would be 2^30. At 0.7 KiB each they take at most 92 MiB; a node
-// cannot hold so many calls in flight with any descriptor limit in use.
-// Beyond it requests are not followed, which Stats.Untracked counts.
-const maxExchanges = 1 << 17
-
-// call is an Exchange and what the HTTP half keeps beside it.
+// call is an Exchange and what the HTTP half keeps beside it. While it waits
+// for an answer it has its text besides: Exchange.Body is the buffer of the
+// request's content and goes with RequestSeen, ResponseTail gets one when the
+// answer has content.
 type call struct {
 	Exchange
 	next  *call // the next one owed, or the next one free
 	text  []byte
-	body  []byte // the first bytes of the request's content
-	tail  [TailBytes]byte
 	told  capture.Time // of the last ResponseProgress; zero: there was none
 	flags callFlags
 }
@@ -34,80 +29,120 @@ const (
 	hasResponse                       // its final answer has begun
 	whole                             // its final answer is whole, the request is not
 	headTold                          // HeadSeen was sent
+	bodySpent                         // Body is not charged any more
 )
 
 func (x *call) has(f callFlags) bool { return x.flags&f != 0 }
 
 // keepTail keeps the last TailBytes bytes of the answer's content, p being
 // its next ones and left how many follow for certain.
-func (x *call) keepTail(p []byte, left int64) {
-	if left >= TailBytes {
+func (x *call) keepTail(sh *shared, p []byte, left int64) {
+	if left >= TailBytes || len(p) == 0 {
 		return
 	}
 	n := len(x.ResponseTail)
+	tail, ok := sh.grown(x.ResponseTail, TailBytes-n)
+	if !ok {
+		return
+	}
+	tail = tail[:TailBytes]
 	if len(p) >= TailBytes {
-		n = copy(x.tail[:], p[len(p)-TailBytes:])
+		n = copy(tail, p[len(p)-TailBytes:])
 	} else {
 		if over := n + len(p) - TailBytes; over > 0 {
-			n = copy(x.tail[:], x.tail[over:n])
+			n = copy(tail, tail[over:n])
 		}
-		n += copy(x.tail[n:], p)
+		n += copy(tail[n:], p)
 	}
-	x.ResponseTail = x.tail[:n]
+	x.ResponseTail = tail[:n]
 }
 
 // exchangePool owns every call and buffer of the HTTP half. What an Event
 // points to is given back at Recycle, not before.
+//
+// What is over is free to the bounds at once and to the memory at the next
+// recycle: so the bounds hold or fail by what the wire says alone, never by
+// how often the caller recycles.
 type exchangePool struct {
+	alive  int     // taken and not retired: what Options.MaxExchanges bounds
 	calls  int     // made so far: the next Slot
+	block  []call  // made in advance
 	free   *call   // last freed, first used again, so Slots stay dense
 	seen   []*call // RequestSeen was emitted since the last recycle
 	done   []*call // ended since the last recycle
 	bufs   [numSizes][][]byte
+	kept   int    // bytes in bufs
 	ledger *int64 // Stats.Buffered of the Tracker that owns the pool
 	join   [MaxField]byte
 }
 
-// Buffers come in powers of two from 256 bytes to 2^30, and are accounted for
-// by capacity. Of each size at most freeBytes are kept for later.
+// Buffers come in powers of two from 64 bytes to 2^30, and are accounted for
+// by capacity. At most maxKept bytes of them are kept for later.
 const (
-	minSize   = 8
-	numSizes  = 23
-	freeBytes = 1 << 20
+	minSize  = 6
+	numSizes = 25
+	maxKept  = 1 << 20
 )
 
-// take returns a zero call, or nil if maxExchanges are alive.
+// callBlock is how many calls are made at once: they are never given back to
+// the runtime, whose size classes would round each one up.
+const callBlock = 32
+
+// take returns a zero call, or nil if Options.MaxExchanges are alive.
 func (sh *shared) take() *call {
 	p := &sh.pool
 	p.ledger = &sh.stats.Buffered
+	if p.alive >= sh.opts.MaxExchanges {
+		sh.stats.Untracked++
+		return nil
+	}
+	p.alive++
 	if x := p.free; x != nil {
 		p.free, x.next = x.next, nil
 		return x
 	}
-	if p.calls >= maxExchanges {
-		sh.stats.Untracked++
-		return nil
+	if len(p.block) == 0 {
+		p.block = make([]call, callBlock)
 	}
-	x := new(call)
+	x := &p.block[0]
+	p.block = p.block[1:]
 	x.Slot = int32(p.calls)
 	p.calls++
 	return x
 }
 
+// spend says that RequestSeen was emitted for x: its body is over.
+func (p *exchangePool) spend(x *call) {
+	if cap(x.Body) > 0 {
+		x.flags |= bodySpent
+		*p.ledger -= int64(cap(x.Body))
+		p.seen = append(p.seen, x)
+	}
+}
+
 // retire gives x back once the Events so far were consumed.
-func (p *exchangePool) retire(x *call) { p.done = append(p.done, x) }
+func (p *exchangePool) retire(x *call) {
+	p.alive--
+	n := cap(x.text) + cap(x.ResponseTail)
+	if !x.has(bodySpent) {
+		n += cap(x.Body)
+	}
+	*p.ledger -= int64(n)
+	p.done = append(p.done, x)
+}
 
 // recycle frees what Events pointed to.
 func (p *exchangePool) recycle() {
 	for _, x := range p.seen {
-		p.give(x.body)
-		x.body, x.Body = nil, nil
+		p.store(x.Body)
+		x.Body = nil
 	}
 	clear(p.seen)
 	p.seen = p.seen[:0]
 	for _, x := range p.done {
-		p.give(x.body)
-		p.give(x.text)
+		p.store(x.Body)
+		p.store(x.text)
+		p.store(x.ResponseTail)
 		*x = call{Exchange: Exchange{Slot: x.Slot}, next: p.free}
 		p.free = x
 	}
@@ -115,16 +150,22 @@ func (p *exchangePool) recycle() {
 	p.done = p.done[:0]
 }
 
-// give takes the buffer b back.
+// give takes back the buffer b, which no Event points to.
 func (p *exchangePool) give(b []byte) {
-	if cap(b) == 0 {
+	if cap(b) > 0 {
+		*p.ledger -= int64(cap(b))
+		p.store(b)
+	}
+}
+
+// store keeps b, which is not charged any more, for later.
+func (p *exchangePool) store(b []byte) {
+	if cap(b) == 0 || p.kept+cap(b) > maxKept {
 		return
 	}
-	*p.ledger -= int64(cap(b))
 	i := bits.Len(uint(cap(b)-1)) - minSize
-	if len(p.bufs[i])*cap(b) < freeBytes {
-		p.bufs[i] = append(p.bufs[i], b[:0])
-	}
+	p.kept += cap(b)
+	p.bufs[i] = append(p.bufs[i], b[:0])
 }
 
 // grown returns b with room for n more bytes, or false if no budget is left;
@@ -145,6 +186,7 @@ func (sh *shared) grown(b []byte, n int) ([]byte, bool) {
 		to = p.bufs[i][k-1]
 		p.bufs[i][k-1] = nil
 		p.bufs[i] = p.bufs[i][:k-1]
+		p.kept -= cap(to)
 	} else {
 		to = make([]byte, 0, 1<<(i+minSize))
 	}

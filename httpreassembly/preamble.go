@@ -187,7 +187,7 @@ func (m *messages) proxied(f *feed, s *stream, v verdict, b []byte) {
 		if m.rare == nil {
 			m.rare = new(rare)
 		}
-		m.rare.peer = peer
+		m.rare.peer = &peer
 	}
 }
 

@@ -44,7 +44,7 @@ func (m *messages) simpleAnswer(f *feed, s *stream) {
 	n := len(s.head) // a beginning that looked like a status line
 	if x := m.resp; x != nil {
 		x.count(f.dir, int64(n))
-		x.keepTail(s.head, 0)
+		x.keepTail(f.sh, s.head, 0)
 	}
 	f.sh.pool.give(s.head)
 	s.head, s.state = nil, untilClose

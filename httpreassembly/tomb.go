@@ -11,7 +11,7 @@ import (
 // segment does not raise a phantom: without them every duplicated last ACK
 // looked like a connection picked up in its middle.
 //
-// Bounded by maxTombs: a tomb is 60 bytes and a connection, which the flow
+// Bounded by Options.MaxTombs: a tomb is 60 bytes and a connection, which the flow
 // table would otherwise keep for a minute, is 300. When it is full the oldest
 // goes first; what then comes late can only be an orphan or, with payload, a
 // connection in its middle.
@@ -21,8 +21,6 @@ type tombs struct {
 	head int
 	n    int
 }
-
-const maxTombs = 1 << 16
 
 // tuple names the two ends of a connection without a pointer, in an order
 // that both directions share.
@@ -38,15 +36,17 @@ func tupleOf(a, b netip.AddrPort) tuple {
 	return tuple{a.Addr().As16(), b.Addr().As16(), a.Port(), b.Port()}
 }
 
-func (ts *tombs) bury(k tuple, now capture.Time) {
+// bury remembers k, and reports whether the oldest tomb before its time had
+// to make room.
+func (ts *tombs) bury(k tuple, now capture.Time, most int) (crowded bool) {
 	if ts.at == nil {
 		ts.at = map[tuple]capture.Time{}
 	}
 	if _, again := ts.at[k]; again {
 		ts.at[k] = now // its older place in the ring finds a younger time and leaves it
-		return
+		return false
 	}
-	if ts.n == maxTombs {
+	if crowded = ts.n >= most; crowded {
 		ts.drop()
 	}
 	if ts.n == len(ts.ring) {
@@ -55,6 +55,7 @@ func (ts *tombs) bury(k tuple, now capture.Time) {
 	ts.ring[(ts.head+ts.n)%len(ts.ring)] = k
 	ts.n++
 	ts.at[k] = now
+	return crowded
 }
 
 func (ts *tombs) grow() {

@@ -15,7 +15,7 @@ func (r *Writer) realClient(x *httpreassembly.Exchange) {
 	if !r.trusted(x.Flow.Client.Addr()) {
 		return
 	}
-	if x.Peer.Client.IsValid() {
+	if x.Peer != nil {
 		if x.Peer.Client != x.Flow.Client {
 			r.l.addrPort("real_client", x.Peer.Client)
 		}
