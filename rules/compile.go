@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ func compile(f *fileSpec) (*Set, []error) {
 		b := &f.classes[i]
 		c.classes[i].warn, c.classes[i].critical = c.budgets(b, "class "+classNames[i], 0, 0)
 	}
+	c.set.classes = c.classes
 	for _, a := range f.apis {
 		c.api(a)
 	}
@@ -93,7 +95,7 @@ func (c *compiler) api(spec *apiSpec) {
 		a.folded = map[string]*Command{}
 	}
 	for _, p := range spec.params {
-		c.param(p)
+		c.param(a.name, p)
 	}
 	for _, cmd := range spec.commands {
 		c.command(a, cmd)
@@ -126,7 +128,7 @@ func (c *compiler) key(a *api, spec *apiSpec) bool {
 
 // param adds a parameter name to those that the whole Set knows. One name
 // means one thing, whatever the API: the last file that lists it decides.
-func (c *compiler) param(p paramSpec) {
+func (c *compiler) param(api string, p paramSpec) {
 	if id, ok := c.set.byName[p.name]; ok {
 		c.set.params[id].keep = p.keep
 		return
@@ -136,6 +138,7 @@ func (c *compiler) param(p paramSpec) {
 		return
 	}
 	c.set.byName[p.name] = uint8(len(c.set.params))
+	p.api = api
 	c.set.params = append(c.set.params, p.param)
 }
 
@@ -243,14 +246,15 @@ func (c *compiler) add(a *api, spec *commandSpec) *Command {
 	return cmd
 }
 
-// digest hashes what decides: the names and the order of everything, and what
-// each means.
+// digest hashes what decides: the names of everything, and what each means.
 func digest(s *Set) string {
 	h := sha256.New()
 	for _, a := range s.apis {
 		fmt.Fprintf(h, "api %q %s %q %t\n", a.name, namings[a.by], a.key, a.folded != nil)
 	}
-	for _, p := range s.params {
+	params := slices.Clone(s.params)
+	slices.SortFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	for _, p := range params {
 		fmt.Fprintf(h, "parameter %q %s\n", p.name, keepNames[p.keep])
 	}
 	for _, c := range s.commands {

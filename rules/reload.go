@@ -24,7 +24,12 @@ func (s *Set) continues(old *Set) error {
 	for i, c := range old.commands {
 		places[id{c.API, c.Name}] = i
 	}
-	commands := append([]*Command(nil), old.commands...)
+	commands := make([]*Command, len(old.commands))
+	for i, c := range old.commands {
+		gone := *c // old may be in use: its commands do not change
+		gone.retired = true
+		commands[i] = &gone
+	}
 	for _, c := range s.commands {
 		i, ok := places[id{c.API, c.Name}]
 		if !ok {

@@ -29,6 +29,8 @@ type Command struct {
 	Canary   bool          // cheap, asked often: when it stalls everything does
 	Admin    bool          // changes or reveals the node itself: a policy matter, whatever it takes
 	Slow     bool          // expected to be slow now and then: its latency alone says little
+
+	retired bool // of earlier rules: nothing is named so any more
 }
 
 // Other is the Name of what no pack knows.

@@ -1,6 +1,9 @@
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Set is the commands of all packs, compiled. It does not change after it is
 // loaded and is safe for concurrent use.
@@ -12,6 +15,7 @@ type Set struct {
 	byName     map[string]uint8 // index into params; 255 - index into keys above maxParams
 	keys       []string         // the JSON keys that name commands
 	versionKey int              // index into keys; valid iff an API is byJSONRPC
+	classes    [len(classNames)]struct{ warn, critical time.Duration }
 	settings   []Setting
 	alerts     []*AlertRule
 	sources    []Source // to show the lines of errors that are found later

@@ -54,6 +54,7 @@ const (
 type param struct {
 	name string
 	keep Keep
+	api  string // the first that named it
 }
 
 // Shape is what a request's parameters look like: names of a closed list,

@@ -127,7 +127,7 @@ func (r *reader) parameters(n ast.Node, a *apiSpec) {
 	for k, name := range keepNames {
 		fields[k] = field{name, func(n ast.Node) {
 			r.list(n, name, func(n ast.Node) {
-				a.params = append(a.params, paramSpec{r.at(n), param{r.word(n, "a parameter"), Keep(k)}})
+				a.params = append(a.params, paramSpec{r.at(n), param{name: r.word(n, "a parameter"), keep: Keep(k)}})
 			})
 		}}
 	}
