@@ -44,6 +44,8 @@ type Segment struct {
 	Flags     Flags
 	WScale    uint8 // shift count, valid iff Flags has SYN and HasWScale
 	HasWScale bool
+	HasSACK   bool // selective acknowledgement is offered (RFC 2018); only with SYN
+	Signed    bool // an MD5 or AO option (RFC 2385, RFC 5925): who does not expect one drops the segment
 	HasTS     bool // TSVal and TSEcr are valid (RFC 7323)
 	TSVal     uint32
 	TSEcr     uint32

@@ -5,35 +5,92 @@ import "stallwatch/capture"
 // corrupt reports whether the kernel drops s for its checksum. An attacker
 // sends such decoys to make a monitor see what the server does not.
 func (t *Tracker) corrupt(c *conn, dir capture.Dir, s *capture.Segment) bool {
-	if s.Sum() != capture.Bad {
+	sum := s.Sum()
+	if sum != capture.Bad && !(sum == capture.Offloaded && c.unfinished(dir)) {
 		return false
 	}
-	t.stats.BadChecksum++
-	c.history.note(dir, 'c')
-	t.oddity(c, s.At, dir, BadTCPChecksum, "")
+	t.corruption(c, dir, s)
 	return true
 }
 
-// acceptable reports whether the kernel would look at s at all. The checksum
-// of an answer that is simply next is not verified: only the server's own
-// host could forge it, and it is most of the bytes.
-func (t *Tracker) acceptable(c *conn, dir capture.Dir, s *capture.Segment) bool {
+func (t *Tracker) corruption(c *conn, dir capture.Dir, s *capture.Segment) {
+	t.stats.BadChecksum++
+	c.history.note(dir, 'c')
+	t.oddity(c, s.At, dir, BadTCPChecksum, "")
+}
+
+// unfinished reports whether a bare sum of the pseudo header in dir is an
+// unlikely one: the client's SYN had a whole checksum, so that its host, or
+// the wire between, leaves none to a network card here.
+func (c *conn) unfinished(dir capture.Dir) bool { return dir == capture.ToServer && c.has(summed) }
+
+// treatment is what the kernel does with a segment.
+type treatment uint8
+
+const (
+	accepted treatment = iota
+	doubted            // most likely dropped, by the look of it; the server's acknowledgement tells
+	refused
+)
+
+// judge says whether the kernel would look at s at all. The checksum of an
+// answer that is simply next is not verified: only the server's own host could
+// forge it, and it is most of the bytes.
+func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment {
 	h, peer := &c.half[dir], &c.half[dir.Reverse()]
 	next := seq(s.Seq) == h.next && h.held == nil
+	bare := false
 	if s.Len() > 0 && (dir == capture.ToServer || !next) || peer.started && seq(s.Ack).after(peer.next) {
-		if t.corrupt(c, dir, s) {
-			return false
+		switch s.Sum() {
+		case capture.Bad:
+			t.corruption(c, dir, s)
+			return refused
+		case capture.Offloaded:
+			bare = c.unfinished(dir)
 		}
 	}
 	if dir == capture.ToServer && s.HasTS && h.stale(s) {
 		t.oddity(c, s.At, dir, StaleTimestamp, "")
-		return false
+		return refused
 	}
 	if !next && !h.inWindow(s, c.packets[dir.Reverse()] > 0) {
 		t.stats.Unacceptable++
+		return refused
+	}
+	if dir == capture.ToServer && (s.Len() > 0 || s.Flags.Has(capture.FIN)) && (bare || c.doubtful(s)) {
+		return doubted
+	}
+	return accepted
+}
+
+// doubtful reports whether a client's payload or FIN is one that Linux drops,
+// if the capture has not missed something: for a signature that nobody asked
+// for (tcp_inbound_md5_hash), an acknowledgement of what was never sent or of
+// what is too old (RFC 5961 section 5.2, tcp_ack), or for bytes beyond the
+// window (tcp_sequence). Where nothing of the server was captured nobody could
+// say otherwise, and all is believed.
+func (c *conn) doubtful(s *capture.Segment) bool {
+	h, peer := &c.half[capture.ToServer], &c.half[capture.ToClient]
+	if c.packets[capture.ToClient] == 0 {
 		return false
 	}
-	return true
+	ack, end := seq(s.Ack), seq(s.Seq)+seq(s.Len())
+	return s.Signed || ack.after(peer.next) || h.announced && end.after(h.edge) ||
+		int64(peer.acked.sub(ack)) > min(int64(peer.window), c.bytes[capture.ToClient])
+}
+
+// doubt handles a doubted segment. A FIN on it is not taken: if the server
+// acknowledges it, that tells. Its acknowledgement may be true, and is
+// contradicted by the server if it is not.
+func (t *Tracker) doubt(c *conn, dir capture.Dir, s *capture.Segment) {
+	if seq(s.Ack).after(c.half[dir.Reverse()].next) {
+		t.acknowledge(c, dir, s)
+	}
+	if s.Len() == 0 {
+		t.stats.Unacceptable++
+		return
+	}
+	t.suspect(c, dir, s)
 }
 
 // stale applies PAWS (RFC 7323 section 5.3, tcp_paws_check in
@@ -76,10 +133,10 @@ const slackWindow = 1 << 16
 // resets reports whether an RST with sequence number q, sent in h's
 // direction, is one that the receiver's kernel obeys (RFC 5961 section 3.2,
 // tcp_validate_incoming): exactly at its next byte. That is somewhere from
-// what it acknowledged last to the end of what is contiguous here; the end of
-// what it holds beyond a hole (a SACK block) and, after a FIN, the FIN itself
-// count as well.
-func (h *half) resets(q seq) bool {
+// what it acknowledged last to the end of what is contiguous here; where the
+// receiver tells of bytes beyond a hole (SACK), their end and, after a FIN,
+// the FIN itself count as well.
+func (h *half) resets(q seq, sacks bool) bool {
 	if !h.started {
 		return true
 	}
@@ -90,7 +147,7 @@ func (h *half) resets(q seq) bool {
 	if !q.before(low) && !q.after(high) {
 		return true
 	}
-	if h.held != nil && len(h.held.pieces) > 0 && q == h.held.pieces[len(h.held.pieces)-1].end() {
+	if sacks && h.beyond() && q == h.held.pieces[len(h.held.pieces)-1].end() {
 		return true
 	}
 	return h.finDone && q == h.fin

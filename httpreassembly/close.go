@@ -73,7 +73,7 @@ func (t *Tracker) reset(c *conn, dir capture.Dir, s *capture.Segment) {
 	case c.state == StateSyn:
 		// The client gave up before an answer: the server holds nothing.
 		t.free(c, s.At, ByRST)
-	case !c.half[dir].resets(seq(s.Seq)):
+	case !c.half[dir].resets(seq(s.Seq), c.has(sack)):
 		t.oddity(c, s.At, dir, ResetOutOfWindow, "")
 	default:
 		t.endReset(c, s.At, side(dir), ByRST)

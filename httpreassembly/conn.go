@@ -32,7 +32,7 @@ type conn struct {
 	class   class
 }
 
-type connFlags uint8
+type connFlags uint16
 
 const (
 	used        connFlags = 1 << iota // the slot holds a connection
@@ -43,6 +43,8 @@ const (
 	touched                           // seen since eviction last looked
 	distrusted                        // the client acknowledged bytes that the server never sent
 	detached                          // not in the flow table any more
+	summed                            // the client's SYN had a whole checksum: its host leaves none to a network card
+	sack                              // both ends offered selective acknowledgement
 )
 
 func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }

@@ -10,13 +10,14 @@ type half struct {
 	fin      seq    // valid iff hasFIN
 	urgent   seq    // the urgent byte; valid iff hasUrgent
 	tsRecent uint32 // valid iff hasTS
-	window   uint32 // the receiver's window in bytes
+	window   uint32 // the receiver's window in bytes, as announced last
+	edge     seq    // the receiver announced room before it; valid iff announced
 	gapDue   capture.Time
 	held     *reorder // nil unless bytes beyond a hole are buffered
 	scale    uint8    // shift of the windows that this direction's sender announces
 
-	started, hasFIN, finDone, hasUrgent, hasTS bool
-	resent, choked                             bool // Retransmitting, WindowClosed was sent and its end was not
+	started, hasFIN, finDone, hasUrgent, hasTS, announced bool
+	resent, choked                                        bool // Retransmitting, WindowClosed was sent and its end was not
 }
 
 func (h *half) start(q seq) {
@@ -31,9 +32,20 @@ func (h *half) option(s *capture.Segment) {
 	}
 }
 
+// announce takes a window of the receiver. The right edge never moves back
+// (RFC 9293 section 3.8.6).
+func (h *half) announce(edge seq) {
+	if !h.announced || edge.after(h.edge) {
+		h.edge, h.announced = edge, true
+	}
+}
+
+// beyond reports whether bytes beyond a hole are buffered.
+func (h *half) beyond() bool { return h.held != nil && len(h.held.pieces) > 0 }
+
 // broken reports whether something is known to be missing.
 func (h *half) broken() bool {
-	return h.held != nil || h.hasFIN && !h.finDone || h.acked.after(h.next)
+	return h.beyond() || h.hasFIN && !h.finDone || h.acked.after(h.next)
 }
 
 // maxJump bounds how far an acknowledgement may lie beyond what was captured:
@@ -47,6 +59,7 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		p.start(ack)
 	}
 	p.window = uint32(s.Window) << c.half[dir].scale
+	p.announce(ack + seq(p.window))
 	if room := uint32(s.Window) << c.half[dir].scale; (room < smallWindow) != p.choked {
 		t.choke(c, dir.Reverse(), s.At)
 	}
@@ -67,7 +80,12 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 	case ack.sub(p.next) < maxJump && !(dir == capture.ToServer && c.has(distrusted)):
 		p.acked = ack
-		t.watchHole(c, dir.Reverse(), s.At)
+		if p.held != nil && len(p.held.doubted) > 0 {
+			t.trust(c, dir.Reverse(), s.At)
+		}
+		if c.has(used) {
+			t.watchHole(c, dir.Reverse(), s.At)
+		}
 	}
 }
 
@@ -209,11 +227,11 @@ func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
 		h.acked = h.next
 		return
 	}
-	if !h.hasFIN && h.held == nil && h.acked == h.next+1 {
+	if !h.hasFIN && !h.beyond() && h.acked == h.next+1 {
 		h.fin, h.hasFIN = h.next, true
 	}
 	edge, claimed := h.acked, h.acked.after(h.next)
-	if h.held != nil && (!claimed || h.held.pieces[0].start.before(edge)) {
+	if h.beyond() && (!claimed || h.held.pieces[0].start.before(edge)) {
 		edge = h.held.pieces[0].start
 	} else if !claimed {
 		edge = h.fin

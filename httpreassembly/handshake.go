@@ -37,6 +37,12 @@ func (c *conn) begin(s *capture.Segment) {
 	c.flags |= hasISN
 	c.half[capture.ToServer].start(c.isn + 1)
 	c.half[capture.ToServer].option(s)
+	if s.Sum() == capture.Good {
+		c.flags |= summed
+	}
+	if s.HasSACK {
+		c.flags |= sack
+	}
 	c.history.note(capture.ToServer, 's')
 }
 
@@ -125,6 +131,10 @@ func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
 		if !s.HasWScale && c.half[capture.ToServer].scale != maxScale {
 			c.half[capture.ToServer].scale = 0 // both must offer it (RFC 7323 section 2.2)
 		}
+		if !s.HasSACK {
+			c.flags &^= sack
+		}
+		c.half[capture.ToServer].announce(seq(s.Ack) + seq(s.Window)) // without the shift (section 2.2 as well)
 		c.mark = s.At
 		c.history.note(dir, 'h')
 		t.open(c, s.At, StateHandshake, false)
@@ -172,8 +182,11 @@ func (t *Tracker) reused(c *conn, s *capture.Segment) {
 // not done; true means that it is now.
 func (t *Tracker) complete(c *conn, dir capture.Dir, s *capture.Segment) bool {
 	switch {
-	case c.state == StateHandshake && dir == capture.ToServer && seq(s.Ack).before(c.half[capture.ToClient].next):
-		t.stats.Unacceptable++ // it acknowledges something else: the kernel answers with RST
+	case c.state == StateHandshake && dir == capture.ToServer && seq(s.Ack) != c.half[capture.ToClient].next:
+		// It acknowledges something else, and the kernel answers with RST; or
+		// the server spoke first and that was not captured: then its next
+		// segment says so.
+		t.stats.Unacceptable++
 		return false
 	case c.state == StateHandshake:
 	case s.Len() == 0:

@@ -2,6 +2,7 @@ package httpreassembly
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 
 	"stallwatch/capture"
@@ -17,7 +18,8 @@ import (
 //   - a new piece that begins where an old one ends is joined to it.
 type reorder struct {
 	pieces     []piece
-	cost       int // bytes reserved
+	doubted    []piece // what the server's kernel most likely dropped: see suspect
+	cost       int     // bytes reserved
 	conn       *conn
 	dir        capture.Dir
 	prev, next *reorder // in holes
@@ -27,8 +29,9 @@ type reorder struct {
 // reserved for a piece beside its bytes, so that one-byte pieces do not cost
 // forty times what they are charged; maxPieces keeps insertion short.
 const (
-	pieceCost = 64
-	maxPieces = 1024
+	pieceCost  = 64
+	maxPieces  = 1024
+	maxDoubted = 16
 )
 
 // piece is a run of bytes, of which the last cut were not captured.
@@ -72,39 +75,118 @@ func (p *piece) keep(q seq) bool {
 // the same byte. Bytes that were delivered are gone and cannot be compared.
 func (r *reorder) differs(p *piece) bool {
 	for i := range r.pieces {
-		o := &r.pieces[i]
-		if !o.start.before(p.end()) {
+		if o := &r.pieces[i]; !o.start.before(p.end()) {
 			break
+		} else if p.contradicts(o) {
+			return true
 		}
-		a, b := p.data, o.data
-		if d := int(o.start.sub(p.start)); d > 0 {
-			a = a[min(d, len(a)):]
-		} else {
-			b = b[min(-d, len(b)):]
-		}
-		n := min(len(a), len(b))
-		if !bytes.Equal(a[:n], b[:n]) {
+	}
+	for i := range r.doubted {
+		if p.contradicts(&r.doubted[i]) {
 			return true
 		}
 	}
 	return false
 }
 
+// contradicts reports whether p and o say different things about one byte.
+func (p *piece) contradicts(o *piece) bool {
+	a, b := p.data, o.data
+	if d := int(o.start.sub(p.start)); d > 0 {
+		a = a[min(d, len(a)):]
+	} else {
+		b = b[min(-d, len(b)):]
+	}
+	n := min(len(a), len(b))
+	return !bytes.Equal(a[:n], b[:n])
+}
+
 // park buffers a copy of p.
 func (t *Tracker) park(c *conn, dir capture.Dir, at capture.Time, p *piece) {
+	r := t.heldBy(c, dir)
+	if r.differs(p) {
+		t.oddity(c, at, dir, OverlapDiffers, "")
+	}
+	t.insert(r, p)
+	t.tidy(r)
+}
+
+// heldBy returns the reorder buffer of dir.
+func (t *Tracker) heldBy(c *conn, dir capture.Dir) *reorder {
 	h := &c.half[dir]
 	if h.held == nil {
 		h.held = &reorder{conn: c, dir: dir}
 		t.holes.push(h.held)
 	}
-	r := h.held
-	if r.differs(p) {
-		t.oddity(c, at, dir, OverlapDiffers, "")
-	}
-	t.insert(r, p)
-	if len(r.pieces) == 0 {
+	return h.held
+}
+
+// tidy gives r up when nothing is left in it.
+func (t *Tracker) tidy(r *reorder) {
+	if len(r.pieces) == 0 && len(r.doubted) == 0 {
 		t.discard(r)
 	}
+}
+
+// suspect keeps the payload of a doubtful segment aside until the server
+// acknowledges it, which it most likely never does: an attacker sends such a
+// decoy with the numbers of what is to come. Whatever else comes for these
+// bytes goes first.
+func (t *Tracker) suspect(c *conn, dir capture.Dir, s *capture.Segment) {
+	h := &c.half[dir]
+	p := piece{start: seq(s.Seq), data: s.Payload, cut: s.Missing}
+	if !p.end().after(h.next) {
+		t.stats.Retransmitted++
+		return
+	}
+	p.skip(h.next)
+	r := t.heldBy(c, dir)
+	if r.differs(&p) {
+		t.oddity(c, s.At, dir, OverlapDiffers, "")
+	}
+	if len(r.doubted) < maxDoubted && t.hold(r, len(p.data)+pieceCost) {
+		p.data = bytes.Clone(p.data)
+		r.doubted = append(r.doubted, p)
+	} else {
+		t.stats.BufferDropped += uint64(len(p.data))
+	}
+	t.tidy(r)
+}
+
+// trust delivers what was doubted and the server has acknowledged after all:
+// the capture has missed what would have made it plausible.
+func (t *Tracker) trust(c *conn, dir capture.Dir, at capture.Time) {
+	h := &c.half[dir]
+	for h.held != nil && h.acked.after(h.next) {
+		i := slices.IndexFunc(h.held.doubted, func(p piece) bool {
+			return !p.start.after(h.next) && p.end().after(h.next) && !p.end().after(h.acked)
+		})
+		if i < 0 {
+			return
+		}
+		r := h.held
+		p := r.doubted[i]
+		r.doubted = slices.Delete(r.doubted, i, i+1)
+		t.refund(r, len(p.data)+pieceCost)
+		t.take(c, dir, at, &p)
+		t.drain(c, dir, at)
+	}
+}
+
+// disprove drops the doubted pieces that lie before the next byte: others were
+// taken in their place, or they were.
+func (t *Tracker) disprove(r *reorder, next seq) {
+	kept := r.doubted[:0]
+	for _, p := range r.doubted {
+		if p.end().after(next) {
+			kept = append(kept, p)
+			continue
+		}
+		t.stats.Unacceptable++
+		t.refund(r, len(p.data)+pieceCost)
+	}
+	clear(r.doubted[len(kept):])
+	r.doubted = kept
 }
 
 func (t *Tracker) insert(r *reorder, p *piece) {
@@ -177,9 +259,8 @@ func (t *Tracker) drain(c *conn, dir capture.Dir, at capture.Time) {
 	}
 	r.pieces = append(r.pieces[:0], r.pieces[n:]...)
 	clear(r.pieces[len(r.pieces) : len(r.pieces)+n])
-	if len(r.pieces) == 0 {
-		t.discard(r)
-	}
+	t.disprove(r, h.next)
+	t.tidy(r)
 }
 
 // discard gives up a reorder buffer with what is in it. Bytes that are still
@@ -189,10 +270,11 @@ func (t *Tracker) discard(r *reorder) {
 	for i := range r.pieces {
 		t.stats.BufferDropped += uint64(len(r.pieces[i].data))
 	}
+	t.stats.Unacceptable += uint64(len(r.doubted))
 	t.release(r.cost)
 	t.holes.remove(r)
 	r.conn.half[r.dir].held = nil
-	r.pieces, r.cost, r.conn = nil, 0, nil
+	r.pieces, r.doubted, r.cost, r.conn = nil, nil, 0, nil
 }
 
 // holes lists the reorder buffers, the oldest first.

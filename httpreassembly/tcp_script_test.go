@@ -33,7 +33,8 @@ type peer struct {
 // that the other end sent. Keys: isn=N (SYN), at=N (stream offset of the first
 // byte), ack=N (stream offset acknowledged), ts=N, urg=N, win=N, cut=N (bytes
 // cut by the snap length), and the words lost (sent, never captured), badsum,
-// offload, twice (captured two times), noack, old (numbers of before the
+// offload, sack,
+// signed, twice (captured two times), noack, old (numbers of before the
 // latest isn=). syn "…" is a SYN with payload.
 type script struct {
 	ends map[string]*[2]peer
@@ -151,6 +152,7 @@ func (sc *script) build(at capture.Time, who, what, payload string, keys []strin
 	if has("win") {
 		s.Window = uint16(opt["win"])
 	}
+	s.HasSACK, s.Signed = has("sack"), has("signed")
 	checksum(&s, has("badsum"), has("offload"))
 	if n := int(opt["cut"]); n > 0 {
 		s.Payload, s.Missing = s.Payload[:len(s.Payload)-n], n

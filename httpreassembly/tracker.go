@@ -171,7 +171,11 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 	if !h.started {
 		h.start(seq(s.Seq))
 	}
-	if !t.acceptable(c, dir, s) {
+	switch t.judge(c, dir, s) {
+	case refused:
+		return
+	case doubted:
+		t.doubt(c, dir, s)
 		return
 	}
 	if s.Len() == 0 && !s.Flags.Has(capture.FIN) {

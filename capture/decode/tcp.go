@@ -12,7 +12,10 @@ const (
 	optEnd        = 0
 	optNop        = 1
 	optWScale     = 3
+	optSACK       = 4
 	optTimestamps = 8
+	optMD5        = 19
+	optAO         = 29
 )
 
 // maxShift bounds the window scale (RFC 7323 section 2.3): a larger one
@@ -81,5 +84,9 @@ func option(kind byte, v []byte, s *capture.Segment) {
 		s.HasTS, s.TSVal, s.TSEcr = true, binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:])
 	case kind == optWScale && len(v) == 1 && s.Flags.Has(capture.SYN):
 		s.HasWScale, s.WScale = true, min(v[0], maxShift)
+	case kind == optSACK && len(v) == 0 && s.Flags.Has(capture.SYN):
+		s.HasSACK = true
+	case kind == optMD5 || kind == optAO:
+		s.Signed = true
 	}
 }
