@@ -17,7 +17,7 @@ var packs embed.FS
 // commands, and so their Index, follows from it; so does which API is asked
 // first when none is selected.
 var packNames = []string{
-	"classes.yaml", "iri.yaml", "jsonrpc.yaml", "ethereum.yaml", "iota-rebased.yaml",
+	"classes.yaml", "iri.yaml", "jsonrpc.yaml", "ethereum.yaml", "erigon.yaml", "iota-rebased.yaml", "bitcoin-core.yaml",
 	"rest.yaml", "hornet-v1.yaml", "hornet-v2.yaml",
 }
 

@@ -30,6 +30,16 @@ var known = []struct{ from, api, prefix, names string }{
 		mergeCoins batchTransaction requestAddStake requestWithdrawStake requestAddTimelockedStake requestWithdrawTimelockedStake`},
 	{"geth", "jsonrpc", "", `eth_blockNumber eth_call eth_getLogs eth_sendRawTransaction debug_traceTransaction txpool_content personal_unlockAccount
 		personal_importRawKey admin_addPeer net_version web3_clientVersion trace_block engine_newPayloadV3 miner_start`},
+	{"Erigon", "jsonrpc", "", `trace_block trace_filter trace_call trace_futureMethod erigon_forks erigon_getLatestLogs ots_getApiLevel ots_searchTransactionsAfter
+		eth_callMany`},
+	{"Bitcoin Core", "bitcoin", "", `getblockchaininfo getblockcount getbestblockhash getblock getblockheader getblockstats getchaintips getchaintxstats
+		getmempoolancestors getmempooldescendants getmempoolentry getmempoolinfo getrawmempool gettxout gettxoutproof gettxoutsetinfo preciousblock
+		pruneblockchain savemempool scantxoutset verifychain verifytxoutproof waitfornewblock getrpcinfo help logging stop uptime getblocktemplate
+		getmininginfo prioritisetransaction submitblock addnode clearbanned disconnectnode getpeerinfo setban setnetworkactive getrawtransaction
+		sendrawtransaction testmempoolaccept estimatesmartfee validateaddress dumpprivkey sendtoaddress walletpassphrase walletpassphrasechange
+		rescanblockchain importdescriptors listreceivedbyaddress generatetoaddress`},
+	{"Bitcoin Core REST", "bitcoin", "/rest/", `chaininfo.json tx/ID block/ID block/notxdetails/ID headers/5/ID mempool/info.json mempool/contents.json
+		getutxos/checkmempool/ID blockhashbyheight/7 blockfilter/basic/ID`},
 	{"HORNET 1 /api/v1", "rest", "/api/v1/", `info tips messages messages/ID messages/ID/metadata messages/ID/raw messages/ID/children POST:messages
 		transactions/ID/included-message transactions/ID/included-message/metadata transactions/ID/included-message/raw
 		transactions/ID/included-message/children milestones/7 milestones/7/utxo-changes outputs/ID addresses/ID addresses/ID/outputs
@@ -72,6 +82,9 @@ func requestFor(api, prefix, name string) *Request {
 		}
 		return get(method, prefix+strings.ReplaceAll(path, "ID", strings.Repeat("0123456789abcdef", 4)))
 	}
+	if api == "bitcoin" {
+		return post(`{"jsonrpc":"1.0","id":"curltest","method":"` + prefix + name + `","params":[]}`)
+	}
 	if api == "jsonrpc" {
 		return post(`{"jsonrpc":"2.0","id":1,"method":"` + prefix + name + `"}`)
 	}
@@ -98,6 +111,11 @@ func TestPacksBudgets(t *testing.T) {
 		{"iri", "attachToTangle", 60 * s, 300 * s, "iri.api", false, false},
 		{"iri", "interruptAttachingToTangle", 5 * s, 30 * s, "", false, true},
 		{"iri", "getLedgerState", 10 * s, 60 * s, "", false, false},
+		{"jsonrpc", "trace_filter", 60 * s, 300 * s, "", false, false},
+		{"bitcoin", "getblockcount", 1 * s, 3 * s, "", true, false},
+		{"bitcoin", "scantxoutset", 60 * s, 300 * s, "", false, false},
+		{"bitcoin", "waitfornewblock", 0, 0, "", false, false},
+		{"bitcoin", "dumpprivkey", 5 * s, 30 * s, "", false, true},
 		{"iri", "GET /healthz", 1 * s, 3 * s, "", true, false},
 		{"iri", Other, 5 * s, 30 * s, "", false, false},
 		{"jsonrpc", Other, 5 * s, 30 * s, "", false, false},
