@@ -1,0 +1,137 @@
+package advise
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"stallwatch/detect"
+)
+
+// FromAlert returns base with what a says: its name, command, clients and
+// server, and whether its culprit carried a reference.
+func FromAlert(a *detect.Alert, base Input) Input {
+	base.Alert, base.Command, base.Server, base.Port = a.Name, a.Command, a.Server.Addr(), a.Server.Port()
+	base.Clients = appendNew(nil, a.Client)
+	for _, c := range a.Evidence.Clients {
+		base.Clients = appendNew(base.Clients, c.Client)
+	}
+	for i := range a.Evidence.Calls {
+		base.culprit(a.Evidence.Calls[i].Command, a.Evidence.Calls[i].Shape)
+	}
+	return base
+}
+
+// culprit takes what the first call of the evidence says, the culprit.
+func (in *Input) culprit(command, shape string) {
+	if in.Command == "" {
+		in.Command = command
+	}
+	if in.Reference != ReferenceUnknown || command != "getTransactionsToApprove" {
+		return
+	}
+	in.Reference = ReferenceNone
+	if strings.Contains(" "+shape, " reference(81)") { // which one a shape does not say
+		in.Reference = ReferenceUnknown
+	} else if strings.Contains(" "+shape, " reference") {
+		in.Reference = ReferenceOther
+	}
+}
+
+func appendNew(list []netip.Addr, a netip.Addr) []netip.Addr {
+	if !a.IsValid() || len(list) >= MaxClients || slices.Contains(list, a) {
+		return list
+	}
+	return append(list, a)
+}
+
+// record is what is read of a record of type alert.
+type record struct {
+	Type, State, Alert, Command string
+	Server                      netip.AddrPort
+	Client                      netip.Addr
+	Evidence                    struct {
+		Calls []struct {
+			Command, Shape string
+		}
+		Clients []struct{ Client netip.Addr }
+	}
+}
+
+// maxRecord bounds a line of a file of records, in bytes: an alert is a few
+// KiB, and what is longer is none.
+const maxRecord = 1 << 20
+
+// FromRecords reads the stream of records that replay --json and watch
+// --records write, and returns base with the last firing alert of the name
+// base.Alert, or of any name if that is empty. The records are not trusted:
+// see Input.Validate.
+func FromRecords(r io.Reader, base Input) (Input, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	var last *record
+	bad := 0
+	for {
+		line, err := readLine(in)
+		if len(line) > 0 {
+			var a record
+			switch json.Unmarshal(line, &a) {
+			case nil:
+				if a.Type == "alert" && a.State == "firing" && (base.Alert == "" || base.Alert == a.Alert) {
+					last = &a
+				}
+			default:
+				bad++
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return base, err
+		}
+	}
+	switch {
+	case last == nil && bad > 0:
+		return base, fmt.Errorf("no firing alert among the records, and %d lines that are none: is it what replay --json writes?", bad)
+	case last == nil && base.Alert != "":
+		return base, fmt.Errorf("no firing alert %s among the records", base.Alert)
+	case last == nil:
+		return base, errors.New("no firing alert among the records")
+	}
+	return last.input(base), nil
+}
+
+func (a *record) input(base Input) Input {
+	base.Alert, base.Command, base.Server, base.Port = a.Alert, a.Command, a.Server.Addr(), a.Server.Port()
+	base.Clients = appendNew(nil, a.Client)
+	for _, c := range a.Evidence.Clients {
+		base.Clients = appendNew(base.Clients, c.Client)
+	}
+	for _, c := range a.Evidence.Calls {
+		base.culprit(c.Command, c.Shape)
+	}
+	return base
+}
+
+// readLine returns the next line; of one that is too long, nothing.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line) <= maxRecord {
+			line = append(line, part...)
+		}
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if len(line) > maxRecord {
+			return nil, err
+		}
+		return line, err
+	}
+}
