@@ -88,8 +88,9 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 	t.Helper()
 	out, err := exec.Command("tshark", "-r", file, "-d", "tcp.port=="+port+",http", "-o", "http.decompress_body:FALSE",
 		"-o", "http.desegment_body:FALSE", // an exchange counts from its head on, as with stallwatch
-		"-Y", "http.request or http.response", "-T", "json", "-J", "frame ip ipv6 tcp http", "-e", "frame.number", "-e", "ip.src", "-e", "ip.dst",
-		"-e", "tcp.srcport", "-e", "tcp.dstport", "-e", "http.request.method", "-e", "http.request.uri", "-e", "http.response.code", "-e", "http.content_length").Output()
+		"-Y", "http.request or http.response or tcp.flags.syn == 1 or tcp.flags.fin == 1", "-T", "json", "-J", "frame ip ipv6 tcp http", "-e", "frame.number", "-e", "ip.src", "-e", "ip.dst",
+		"-e", "tcp.srcport", "-e", "tcp.dstport", "-e", "tcp.flags.fin", "-e", "tcp.flags.syn",
+		"-e", "http.request.method", "-e", "http.request.uri", "-e", "http.request.version", "-e", "http.response.code", "-e", "http.content_length").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,17 +103,29 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 		t.Fatal(err)
 	}
 	requests, answers := map[string][]string{}, map[string][]string{}
+	closed := map[string]bool{} // clients to whom the server has sent a FIN
 	for _, f := range frames {
 		l := f.Source.Layers
 		one := func(k string) string { return strings.Join(l[k], "") }
 		switch port {
 		case one("tcp.dstport"):
 			client := one("ip.src") + ":" + one("tcp.srcport")
+			if set(one("tcp.flags.syn")) {
+				delete(closed, client)
+			}
 			for i, m := range l["http.request.method"] {
+				// What comes after the server's FIN no process reads: its kernel
+				// answers with a RST. A version that is not 1 is an oddity.
+				if closed[client] || !strings.HasPrefix(l["http.request.version"][i], "HTTP/1.") {
+					continue
+				}
 				requests[client] = append(requests[client], m+" "+l["http.request.uri"][i])
 			}
 		case one("tcp.srcport"):
 			client := one("ip.dst") + ":" + one("tcp.dstport")
+			if set(one("tcp.flags.fin")) {
+				closed[client] = true
+			}
 			for _, code := range l["http.response.code"] {
 				if !strings.HasPrefix(code, "1") { // 100 Continue is no answer
 					answers[client] = append(answers[client], code)
@@ -122,6 +135,9 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 	}
 	return paired(requests, answers)
 }
+
+// set reads a flag as one version of tshark or another prints it.
+func set(flag string) bool { return flag == "1" || flag == "True" }
 
 func paired(requests, answers map[string][]string) map[string][]string {
 	list := map[string][]string{}

@@ -275,6 +275,16 @@ func (p *NodeProc) death() (n Note, ok bool) {
 	return Note{Time: p.end, Kind: Dead, Text: text}, !p.end.IsZero()
 }
 
+// Kill ends the process as kill -9 does and waits for it. Stop must still be
+// called.
+func (p *NodeProc) Kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the demo node: %w", err)
+	}
+	<-p.ended
+	return nil
+}
+
 // Quit has the node end in order, as an operator's restart does: it closes its
 // port and its connections. Stop must still be called.
 func (p *NodeProc) Quit() error {
@@ -292,10 +302,9 @@ func (p *NodeProc) Quit() error {
 // Stop kills the process, waits for it and removes its database. It may be
 // called again.
 func (p *NodeProc) Stop() error {
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("kill the demo node: %w", err)
+	if err := p.Kill(); err != nil {
+		return err
 	}
-	<-p.ended
 	return p.clean()
 }
 

@@ -76,7 +76,7 @@ func nginx(st *Stage, conf string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return Target{worker(cmd), proxyPort}, nil
+	return Target{PID: worker(cmd), Port: proxyPort}, nil
 }
 
 // worker is the first child of a process: nginx's master has no sockets of
@@ -109,7 +109,7 @@ func playHAProxy(ctx context.Context, st *Stage) error {
 		if err != nil {
 			return Target{}, err
 		}
-		return Target{cmd.Process.Pid, proxyPort}, nil
+		return Target{PID: cmd.Process.Pid, Port: proxyPort}, nil
 	})
 }
 
@@ -128,7 +128,7 @@ func playProxy(ctx context.Context, st *Stage, start func() (Target, error)) err
 	if err != nil {
 		return err
 	}
-	if err := st.Truth(Target{p.PID, nodePort}, proxy); err != nil {
+	if err := st.Truth(Target{PID: p.PID, Port: nodePort}, proxy); err != nil {
 		return err
 	}
 	s.Clients.Target, s.Attack.Target = proxyAddr, proxyAddr

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,34 @@ func Scenarios() []Scenario {
 		{"slowhttptest_headers", "slow headers (Slowloris) beside honest clients", playSlowHeaders},
 		{"slowhttptest_body", "slow bodies beside honest clients: each holds a worker", playSlowBody},
 		{"slowhttptest_read", "slow readers of a large static file of nginx", playSlowRead},
+
+		{"slow_ramp", "the attack at a call every 3.5 s from one address, on a node with 16 workers", playSlowRamp},
+		{"distributed", "the attack with one call an address, none of them twice", playDistributed},
+		{"reset_clients", "the attack by clients that leave by RST: descriptors run out, and no socket is to be seen", playResets},
+		{"leak_keepalive", "clients that are answered once and never close: descriptors run out without CLOSE_WAIT", playLeak},
+		{"conn_flood", "connections that send nothing: 80 in 4 s, and 35 s later more, until the node has no descriptor left", playConnFlood},
+		{"syn_flood", "3600 SYNs in 12 s from addresses that never answer", playSYNFlood},
+		{"accept_queue", "the node stops accepting for 25 s with a backlog of 32", playAcceptQueue},
+		{"pow_burst", "eight clients at once let the node do their proof of work", playPoW},
+		{"admin_probe", "the operator's commands from outside; addNeighbors and setApiRateLimit are answered 200, the others 401", playAdmin},
+		{"oversized", "lists of more than 1000 elements and bodies of up to 1.1 MB", playOversized},
+		{"request_flood", "150 small calls a second from one address for 15 s", playRequestFlood},
+		{"malformed", "what is no HTTP and what is no JSON", playMalformed},
+		{"random_commands", "commands that do not exist, some of them aimed at the reader of a log", playRandom},
+		{"port_scan", "46 ports by connecting and 200 by SYNs alone, from one address; every port is captured", playPortScan},
+		{"login_probe", "40 short connections to the SSH port from one address", playLogins},
+		{"kill_restart", "the node is killed with calls in flight and starts again 4 s later", playKill},
+
+		{"honest_slow", "tip selections of 8 to 25 s that wallets wait for", playSlowCalls},
+		{"honest_restart", "the operator restarts the node; 60 clients that keep connections come back at once", playHonestRestart},
+		{"honest_checks", "HAProxy's check every 2 s, node_check with the admin commands, an exporter", playChecks},
+		{"honest_idle", "60 connections that stay idle after one call", playIdle},
+		{"honest_aborts", "one client in a hundred leaves before its answer", playAborts},
+		{"honest_pool", "wallets behind nginx and HAProxy, which keep pools of connections to the node", playPool},
+		{"honest_big_answers", "answers of 1.9 MB to clients on slow lines", playBigAnswers},
+		{"honest_growth", "connections rise to 70 % of the descriptors and stay", playGrowth},
+		{"honest_pause", "the node's process is stopped for 5 s", playPause},
+		{"honest_half_close", "clients that shut their side down and read an answer that takes seconds", playHalfClose},
 	}
 }
 
@@ -57,7 +87,7 @@ func onLoopback(st *Stage, o demo.NodeOptions) (*demo.NodeProc, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, st.Truth(Target{p.PID, nodePort})
+	return p, st.Truth(Target{PID: p.PID, Port: nodePort})
 }
 
 func playAttack(ctx context.Context, st *Stage) error {
@@ -95,24 +125,46 @@ var netNode = netip.MustParseAddrPort("10.77.0.2:14265")
 // playNamespaces has the clients in the stage's own namespace and the node in
 // a second one.
 func playNamespaces(ctx context.Context, st *Stage) error {
+	s := demo.DefaultScenario()
+	p, addrs, err := overVeth(st, s.Node, "tcp port "+strconv.Itoa(nodePort))
+	if err != nil {
+		return err
+	}
+	s.Clients.Sources, s.Attack.Sources = addrs[:honest], addrs[honest:]
+	return st.Play(ctx, p, s)
+}
+
+// honest is how many of the addresses that overVeth returns are for wallets;
+// the rest is for others.
+const honest = 14
+
+// overVeth starts a node in a namespace of its own, with capture and truth, and
+// returns the addresses that clients may take.
+func overVeth(st *Stage, o demo.NodeOptions, filter string) (*demo.NodeProc, []netip.Addr, error) {
+	return overVethPrepared(st, o, filter)
+}
+
+// overVethPrepared runs commands in the node's namespace before the node
+// starts.
+func overVethPrepared(st *Stage, o demo.NodeOptions, filter string, commands ...string) (*demo.NodeProc, []netip.Addr, error) {
 	addrs, err := st.split(20)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := st.Capture("node", "tcp port "+strconv.Itoa(nodePort)); err != nil {
-		return err
+	for _, line := range commands {
+		if err := st.run(line); err != nil {
+			return nil, nil, err
+		}
 	}
-	s := demo.DefaultScenario()
-	s.Clients.Sources, s.Attack.Sources = addrs[:14], addrs[14:]
-	s.Node.Listen = netNode
-	p, err := st.Node(s.Node)
+	if err := st.Capture("node", filter); err != nil {
+		return nil, nil, err
+	}
+	o.Listen = netNode
+	p, err := st.Node(o)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := st.Truth(Target{p.PID, nodePort}); err != nil {
-		return err
-	}
-	return st.Play(ctx, p, s)
+	return p, addrs, st.Truth(Target{PID: p.PID, Port: nodePort})
 }
 
 // split makes a network namespace for the node, with the interface "node" and
@@ -148,7 +200,13 @@ func (st *Stage) split(n byte) ([]netip.Addr, error) {
 
 // run runs a short command in the stage's present namespace.
 func (st *Stage) run(line string) error {
-	if out, err := st.command(strings.Fields(line)...).CombinedOutput(); err != nil {
+	return st.runHere(strings.Join(append(slices.Clone(st.Inside), line), " "))
+}
+
+// runHere runs a short command in the stage's own namespace.
+func (st *Stage) runHere(line string) error {
+	f := strings.Fields(line)
+	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", line, err, out)
 	}
 	return nil

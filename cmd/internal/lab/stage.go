@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +27,13 @@ type Events struct {
 	Packets  string       `json:"tcpdump"` // tcpdump's own last words: captured, received, dropped
 	Play     *demo.Result `json:"play,omitempty"`
 	Failures []demo.Call  `json:"first_failures,omitempty"` // the first honest calls that failed, at most ten
+	Marks    []Mark       `json:"marks,omitempty"`          // what else happened, in order
+}
+
+// Mark is something that a scenario did at one instant.
+type Mark struct {
+	Time time.Time `json:"time"`
+	What string    `json:"what"`
 }
 
 // Stage is where a scenario runs: its files, its tools, its end. Its methods
@@ -41,6 +49,7 @@ type Stage struct {
 	// namespace; empty: the stage's own.
 	Inside []string
 
+	marking sync.Mutex // guards events.Marks
 	events  Events
 	closers []func() error // run last to first when the scenario is over
 }
@@ -80,6 +89,14 @@ func (st *Stage) close() error {
 	}
 	st.closers = nil
 	return all
+}
+
+// Mark notes what happens now; any goroutine may call it.
+func (st *Stage) Mark(what string) {
+	st.marking.Lock()
+	defer st.marking.Unlock()
+	st.events.Marks = append(st.events.Marks, Mark{time.Now().UTC(), what})
+	fmt.Fprintf(st.Log, "%s %s: %s\n", time.Now().UTC().Format("15:04:05.000"), st.Name, what)
 }
 
 // Node starts the demo node, in the node's namespace, until the end.

@@ -63,7 +63,7 @@ func playCurl(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.Truth(Target{p.PID, nodePort}, proxy); err != nil {
+	if err := st.Truth(Target{PID: p.PID, Port: nodePort}, proxy); err != nil {
 		return err
 	}
 	// JSON that compresses well: the capture is committed.
@@ -195,7 +195,7 @@ func playSlowRead(ctx context.Context, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	if err := st.Truth(Target{worker(cmd), nodePort}); err != nil {
+	if err := st.Truth(Target{PID: worker(cmd), Port: nodePort}); err != nil {
 		return err
 	}
 	return st.Tool(ctx, append([]string{"slowhttptest", "-X", "-u", nodeURL + "big.json", "-w", "512", "-y", "1024", "-n", "5", "-z", "32"}, slowFlags...)...)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"stallwatch/capture"
@@ -44,6 +45,18 @@ type Truth struct {
 type Target struct {
 	PID  int
 	Port uint16
+	// Successor, unless nil or zero, is the process that took the port over.
+	Successor *atomic.Int64
+}
+
+// pid is the process to ask at present.
+func (t Target) pid() int {
+	if t.Successor != nil {
+		if pid := t.Successor.Load(); pid != 0 {
+			return int(pid)
+		}
+	}
+	return t.PID
 }
 
 // Record writes a truth of each target every 200 ms until ctx is done. The
@@ -73,9 +86,9 @@ func Record(ctx context.Context, proc string, targets []Target, w io.Writer) err
 
 // read takes one truth.
 func read(proc string, t Target) (Truth, error) {
-	began := time.Now()
-	tr := Truth{Type: "sample", Time: began.UTC(), Port: t.Port, PID: t.PID, Sockets: map[string]int{}}
-	dir := filepath.Join(proc, strconv.Itoa(t.PID))
+	began, pid := time.Now(), t.pid()
+	tr := Truth{Type: "sample", Time: began.UTC(), Port: t.Port, PID: pid, Sockets: map[string]int{}}
+	dir := filepath.Join(proc, strconv.Itoa(pid))
 	// A process that dies between two of these reads is gone, not an error.
 	tables := [][]byte{}
 	for _, name := range []string{"tcp", "tcp6"} {
@@ -97,7 +110,7 @@ func read(proc string, t Target) (Truth, error) {
 	if fds, err := os.ReadDir(filepath.Join(dir, "fd")); err == nil {
 		tr.FDs = len(fds)
 	} else {
-		tr.Err = fmt.Sprintf("process %d is gone", t.PID)
+		tr.Err = fmt.Sprintf("process %d is gone", pid)
 	}
 	if limits, err := os.ReadFile(filepath.Join(dir, "limits")); err == nil {
 		tr.FDLimit = softLimit(limits)

@@ -21,6 +21,10 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == demo.NodeCommand {
 		os.Exit(demo.NodeMain(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
+	if len(os.Args) == 3 && os.Args[1] == lab.BannerCommand {
+		fmt.Fprintln(os.Stderr, "makelab:", lab.Banner(os.Args[2]))
+		os.Exit(1)
+	}
 	// Descriptors that a shell or CI runner left open would be inherited by
 	// the node and counted against its limit.
 	for fd := 3; fd < 1024; fd++ {
