@@ -29,19 +29,7 @@ func (m *messages) content(f *feed, p []byte, left int64) {
 		m.progress(f, x)
 		return
 	}
-	if x.has(bodyCut) {
-		return
-	}
-	room := f.sh.opts.BodyPrefix - len(x.Body)
-	if len(p) >= room {
-		p = p[:room]
-		x.flags |= bodyCut
-	}
-	to, ok := f.sh.grown(x.Body, len(p))
-	if !ok {
-		x.flags |= bodyCut
-	}
-	if ok && len(p) > 0 {
-		x.Body = append(to, p...)
+	if !x.has(bodyCut) {
+		f.sh.keepBody(f, x, p)
 	}
 }

@@ -38,6 +38,12 @@ const (
 	WindowOpened     // it has again
 	Knocked          // a SYN to a port that is not watched; only with Options.Perimeter, and so is the next
 	PortRefused      // such a port answered by RST: nobody listens there
+
+	// The kinds below are for who runs the Tracker and belong to no
+	// connection's story.
+
+	BodyPart     // the next bytes of a request's content, from its first on, see Tracker.Part; only with Options.BodyParts
+	LevelChanged // the Tracker reads less or more than before: Bytes is the Level. Conn and Flow are zero
 )
 
 // Side is one end of a connection.

@@ -134,17 +134,27 @@ func hasVersion(l []byte) bool {
 // keep appends b to the buffered part of the head. Without room, the
 // direction's sync is lost.
 func (m *messages) keep(f *feed, s *stream, b []byte) bool {
+	if f.sh.level >= LevelHeaders && (len(s.head)+len(b) > squeezedHead || f.sh.level == LevelStates && f.dir == capture.ToServer) {
+		f.sh.stats.BufferDropped += uint64(len(b))
+		m.desync(f)
+		return false
+	}
 	to, ok := f.sh.grown(s.head, len(b))
 	if !ok {
-		if f.dir == capture.ToServer {
-			m.loseRequests(f)
-		} else {
-			m.loseAnswers(f)
-		}
+		m.desync(f)
 		return false
 	}
 	s.head = append(to, b...)
 	return true
+}
+
+// desync gives up a direction whose bytes there is no room for.
+func (m *messages) desync(f *feed) {
+	if f.dir == capture.ToServer {
+		m.loseRequests(f)
+	} else {
+		m.loseAnswers(f)
+	}
 }
 
 func (m *messages) headDone(f *feed, s *stream, h []byte) {

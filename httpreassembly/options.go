@@ -12,9 +12,10 @@ type Options struct {
 	// each as one Event and without any state.
 	Perimeter bool
 
-	BodyPrefix  int // bytes of a request's content kept for classification (0: 64 KiB)
-	MaxHead     int // bytes of a message head before it counts as a flood (0: 64 KiB)
-	MaxPipeline int // requests owed on one connection (0: 1024); beyond it the connection falls back to TCP-level timing
+	BodyPrefix  int  // bytes of a request's content kept for classification (0: 64 KiB)
+	BodyParts   bool // what exceeds BodyPrefix is handed on as BodyPart; the consumer must take it before the next call
+	MaxHead     int  // bytes of a message head before it counts as a flood (0: 64 KiB)
+	MaxPipeline int  // requests owed on one connection (0: 1024); beyond it the connection falls back to TCP-level timing
 
 	MaxConns        int   // connections tracked at once, all kinds (0: 65536 live ones are far from it: 1<<20)
 	MaxExchanges    int   // exchanges alive at once, all connections; beyond it requests are not followed, which Stats.Untracked counts (0: 1<<17)

@@ -30,6 +30,7 @@ const (
 	whole                             // its final answer is whole, the request is not
 	headTold                          // HeadSeen was sent
 	bodySpent                         // Body is not charged any more
+	bodyParts                         // the content is handed on as BodyPart
 )
 
 func (x *call) has(f callFlags) bool { return x.flags&f != 0 }
@@ -64,12 +65,13 @@ func (x *call) keepTail(sh *shared, p []byte, left int64) {
 // recycle: so the bounds hold or fail by what the wire says alone, never by
 // how often the caller recycles.
 type exchangePool struct {
-	alive  int     // taken and not retired: what Options.MaxExchanges bounds
-	calls  int     // made so far: the next Slot
-	block  []call  // made in advance
-	free   *call   // last freed, first used again, so Slots stay dense
-	seen   []*call // RequestSeen was emitted since the last recycle
-	done   []*call // ended since the last recycle
+	alive  int      // taken and not retired: what Options.MaxExchanges bounds
+	calls  int      // made so far: the next Slot
+	block  []call   // made in advance
+	free   *call    // last freed, first used again, so Slots stay dense
+	seen   []*call  // RequestSeen was emitted since the last recycle
+	done   []*call  // ended since the last recycle
+	parted [][]byte // bodies that were handed on since the last recycle
 	bufs   [numSizes][][]byte
 	kept   int    // bytes in bufs
 	ledger *int64 // Stats.Buffered of the Tracker that owns the pool
@@ -92,7 +94,7 @@ const callBlock = 32
 func (sh *shared) take() *call {
 	p := &sh.pool
 	p.ledger = &sh.stats.Buffered
-	if p.alive >= sh.opts.MaxExchanges {
+	if p.alive >= sh.opts.MaxExchanges || sh.level == LevelStates {
 		sh.stats.Untracked++
 		return nil
 	}
@@ -148,6 +150,11 @@ func (p *exchangePool) recycle() {
 	}
 	clear(p.done)
 	p.done = p.done[:0]
+	for _, b := range p.parted {
+		p.store(b)
+	}
+	clear(p.parted)
+	p.parted = p.parted[:0]
 }
 
 // give takes back the buffer b, which no Event points to.

@@ -15,6 +15,8 @@ type shared struct {
 	stats Stats
 	out   []Event // the dst of the call in progress
 	pool  exchangePool
+	level Level
+	parts [][]byte // of the BodyParts in out
 }
 
 // ident is what the HTTP half has to know about its connection.

@@ -15,7 +15,7 @@ type Stats struct {
 	BufferDropped                             uint64 // payload bytes dropped because a bound was reached
 	EvictedHalfOpen, EvictedIdle, EvictedBusy uint64
 	Unadmitted                                uint64 // connections not followed because every place was held by one that must not go
-	Untracked                                 uint64 // requests not followed because too many exchanges are alive
+	Untracked                                 uint64 // requests not followed because too many exchanges are alive, or in LevelStates
 	TombsDropped                              uint64 // ended connections forgotten before Options.Linger
 	Unacceptable                              uint64 // segments that the kernel drops for another reason: outside the window, no ACK
 	Oddities                                  [NumOddities]uint64
@@ -23,7 +23,11 @@ type Stats struct {
 	Requests, Responses                       uint64
 	UnpairedResponses                         uint64 // answers that cannot be given to a request for certain
 
+	Degraded  [NumLevels]uint64 // how often each Level was entered from above
+	Recovered uint64            // how often a Level was left for a better one
+
 	// Gauges.
+	Level       Level // of several trackers the worst
 	Conns       [NumConnStates]int
 	Unconfirmed int   // of Conns open or half closed: the server has acknowledged no payload and sent none, so it may hold no socket (SYN cookies, deferred accept)
 	InFlight    int   // requests seen whole and unanswered
@@ -47,6 +51,11 @@ func (a *Stats) Add(b *Stats) {
 	for i := range a.Oddities {
 		a.Oddities[i] += b.Oddities[i]
 	}
+	for i := range a.Degraded {
+		a.Degraded[i] += b.Degraded[i]
+	}
+	a.Recovered += b.Recovered
+	a.Level = max(a.Level, b.Level)
 	for i := range a.Conns {
 		a.Conns[i] += b.Conns[i]
 	}

@@ -19,6 +19,8 @@ type Tracker struct {
 	holes  holes
 	count  int // connections, zombies included
 
+	levelDown, levelUp int64 // bytes buffered at which the level changes
+
 	histories histories
 	given     []*Connection // handed out since the last Recycle
 	spare     []*Connection
@@ -31,6 +33,7 @@ func New(o Options) *Tracker {
 	t.opts = o.WithDefaults()
 	t.ports.init(o.Ports)
 	t.table.init()
+	t.watchLevel()
 	return t
 }
 
@@ -38,7 +41,7 @@ func New(o Options) *Tracker {
 // that were due at or before s.At, then s itself. Times must strictly grow.
 // s and its payload are not kept.
 func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
-	t.out, t.now = dst, s.At
+	t.out, t.now, t.parts = dst, s.At, t.parts[:0]
 	t.fire(s.At)
 	t.stats.Segments++
 	t.stats.PayloadBytes += uint64(s.Len())
@@ -59,7 +62,7 @@ func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
 
 // Advance appends what falls due at or before now.
 func (t *Tracker) Advance(dst []Event, now capture.Time) []Event {
-	t.out, t.now = dst, now
+	t.out, t.now, t.parts = dst, now, t.parts[:0]
 	t.fire(now)
 	return t.done()
 }
@@ -69,7 +72,7 @@ func (t *Tracker) Advance(dst []Event, now capture.Time) []Event {
 // request that is whole and unanswered stays owed, and gets no ExchangeDone;
 // what is incomplete is Cut. The Tracker is empty afterwards, but for Stats.
 func (t *Tracker) Finish(dst []Event, now capture.Time) []Event {
-	t.out, t.now = dst, now
+	t.out, t.now, t.parts = dst, now, t.parts[:0]
 	t.fire(now)
 	var open []*conn
 	for _, b := range t.table.slab.blocks {
@@ -98,6 +101,9 @@ func (t *Tracker) Finish(dst []Event, now capture.Time) []Event {
 }
 
 func (t *Tracker) done() []Event {
+	if t.stats.Buffered >= t.levelUp || t.stats.Buffered < t.levelDown {
+		t.relevel()
+	}
 	dst := t.out
 	t.out = nil
 	return dst

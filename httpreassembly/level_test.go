@@ -1,0 +1,131 @@
+package httpreassembly
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"stallwatch/capture"
+)
+
+// body sends n bytes more of the content of connection k's only request.
+func (w *wire) body(k int, at *uint32, n int) {
+	w.send(clientEnd(k), serverEnd, capture.ACK, *at, 500, string(bytes.Repeat([]byte("x"), n)))
+	*at += uint32(n)
+}
+
+// levelsOf runs a flood of contents that never end against a small budget,
+// and then ends them, and returns the changes of level.
+func levelsOf(t *testing.T, o Options) (levels []int64, tr *Tracker) {
+	w := wire{tr: New(o), now: epoch}
+	tell := func() {
+		for _, e := range w.events {
+			if e.Kind == LevelChanged {
+				levels = append(levels, e.Bytes)
+			}
+		}
+	}
+	const head = "POST /a HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"
+	const conns = 400
+	var at [conns]uint32
+	for k := range conns {
+		w.open(k)
+		w.send(clientEnd(k), serverEnd, capture.ACK, 100, 500, head)
+		at[k] = 100 + uint32(len(head))
+		tell()
+		for range 8 {
+			w.body(k, &at[k], 1000)
+			tell()
+		}
+		// A head that never ends.
+		w.open(1000 + k)
+		q := uint32(100)
+		for i := range 7 {
+			b := "GET / HTTP/1.1\r\n"
+			if i > 0 {
+				b = "X: " + string(bytes.Repeat([]byte("y"), 1000)) + "\r\n"
+			}
+			w.send(clientEnd(1000+k), serverEnd, capture.ACK, q, 500, b)
+			q += uint32(len(b))
+			tell()
+		}
+		verify(t, w.tr)
+	}
+	for k := range conns {
+		for _, n := range []int{k, 1000 + k} {
+			w.send(clientEnd(n), serverEnd, capture.RST, at[k], 0, "")
+			if n != k {
+				c := w.tr.lists[live].head
+				for ; c != nil && c.flow.Client != clientEnd(n); c = c.next {
+				}
+				if c != nil {
+					w.send(clientEnd(n), serverEnd, capture.RST, uint32(c.half[0].next), 0, "")
+				}
+			}
+			tell()
+		}
+	}
+	return levels, w.tr
+}
+
+// TestLevelsUnderPressure: the tracker gives up bodies first, then heads, then
+// exchanges, each step counted and said, and comes back the same way.
+func TestLevelsUnderPressure(t *testing.T) {
+	levels, tr := levelsOf(t, Options{MaxBuffered: 256 << 10})
+	st := tr.Stats()
+	if !slices.Equal(levels, []int64{1, 2, 3, 2, 1, 0}) && !slices.Equal(levels, []int64{1, 2, 3, 2, 1, 2, 3, 2, 1, 0}) {
+		t.Errorf("levels %v, want up to 3 and back in order", levels)
+	}
+	if st.Level != LevelFull || st.Degraded[LevelStates] == 0 || st.Recovered == 0 || st.Buffered != 0 || st.Untracked == 0 {
+		t.Errorf("at the end: level %d, entered %v, recovered %d, %d bytes, %d untracked", st.Level, st.Degraded, st.Recovered, st.Buffered, st.Untracked)
+	}
+	again, _ := levelsOf(t, Options{MaxBuffered: 256 << 10})
+	if !slices.Equal(levels, again) {
+		t.Errorf("two runs over the same input: %v and %v", levels, again)
+	}
+}
+
+// TestLevelIsQuietWithRoom: an ordinary load never moves it.
+func TestLevelIsQuietWithRoom(t *testing.T) {
+	levels, tr := levelsOf(t, Options{})
+	if st := tr.Stats(); len(levels) != 0 || st.Degraded != [NumLevels]uint64{} {
+		t.Errorf("levels %v, entered %v; want none", levels, st.Degraded)
+	}
+}
+
+// TestBodyParts: all of a content comes, in order, however it is cut, and
+// nothing of it stays buffered.
+func TestBodyParts(t *testing.T) {
+	var content []byte
+	for i := 0; len(content) < 5000; i++ {
+		content = fmt.Appendf(content, "%d,", i)
+	}
+	for _, size := range []int{1, 7, 100, 1448, 6000} {
+		w := wire{tr: New(Options{BodyPrefix: 1000, BodyParts: true}), now: epoch}
+		w.open(0)
+		msg := append(fmt.Appendf(nil, "POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n", len(content)), content...)
+		var got []byte
+		seen := 0
+		for q := 0; q < len(msg); q += size {
+			w.send(clientEnd(0), serverEnd, capture.ACK, 100+uint32(q), 500, string(msg[q:min(q+size, len(msg))]))
+			for i := range w.events {
+				switch e := &w.events[i]; e.Kind {
+				case BodyPart:
+					got = append(got, w.tr.Part(e)...)
+				case RequestSeen:
+					seen++
+					if len(e.Exchange.Body) > 0 || e.Exchange.RequestBody != int64(len(content)) {
+						t.Errorf("cut by %d: %d bytes of body with %d counted, want none and %d", size, len(e.Exchange.Body), e.Exchange.RequestBody, len(content))
+					}
+				}
+			}
+			if w.tr.stats.Buffered > 2048+256 {
+				t.Fatalf("cut by %d: %d bytes buffered", size, w.tr.stats.Buffered)
+			}
+		}
+		if seen != 1 || !bytes.Equal(got, content) {
+			t.Errorf("cut by %d: %d requests, %d bytes in parts; want 1 and all of %d", size, seen, len(got), len(content))
+		}
+	}
+}
