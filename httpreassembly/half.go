@@ -115,9 +115,6 @@ func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 		return
 	}
-	if s.Flags.Has(capture.URG) && s.Urgent > 0 {
-		t.noteUrgent(c, dir, s)
-	}
 	t.irregular(c, dir, s)
 	t.checkFIN(c, dir, s.At)
 	if c.has(used) {
@@ -126,11 +123,12 @@ func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 }
 
 // noteUrgent remembers the urgent byte, which Linux takes out of the stream.
-// The pointer names the byte after it (tcp_check_urg with tcp_stdurg off).
+// The pointer names the byte after it, and 0 says the same as 1; of two that
+// are to come the farther counts (tcp_check_urg with tcp_stdurg off).
 func (t *Tracker) noteUrgent(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
-	at := seq(s.Seq) + seq(s.Urgent) - 1
-	if at.before(h.next) {
+	at := seq(s.Seq) + seq(max(s.Urgent, 1)) - 1
+	if at.before(h.next) || h.hasUrgent && !at.after(h.urgent) {
 		return
 	}
 	h.urgent, h.hasUrgent = at, true

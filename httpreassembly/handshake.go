@@ -188,6 +188,10 @@ func (t *Tracker) complete(c *conn, dir capture.Dir, s *capture.Segment) bool {
 		// segment says so.
 		t.stats.Unacceptable++
 		return false
+	case c.state == StateHandshake && dir == capture.ToClient && s.Len() == 0 && !s.Flags.Has(capture.FIN) && seq(s.Ack) == c.isn+1:
+		// A challenge: it answers a segment that the handshake has no use for.
+		t.stats.Unacceptable++
+		return false
 	case c.state == StateHandshake:
 	case s.Len() == 0:
 		// A bare ACK after a SYN without an answer: a challenge from a

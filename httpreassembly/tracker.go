@@ -184,6 +184,9 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 		t.doubt(c, dir, s)
 		return
 	}
+	if s.Flags.Has(capture.URG) {
+		t.noteUrgent(c, dir, s)
+	}
 	if s.Len() == 0 && !s.Flags.Has(capture.FIN) {
 		c.history.note(dir, 'a')
 		t.acknowledge(c, dir, s)

@@ -116,6 +116,9 @@ type Blind struct {
 	// Cookies are SYNs that the kernel answered and forgot; half open to the
 	// tracker.
 	Cookies int `json:"cookies,omitempty"`
+	// Expired ones were reset by the server's kernel because the client had
+	// gone silent. A process that ends looks the same.
+	Expired int `json:"expired,omitempty"`
 	// Idle ones were reset with no call on them. The tracker forgets them: a
 	// server that reads from them notices and closes. The lab's does not.
 	Idle int `json:"idle,omitempty"`

@@ -47,6 +47,7 @@ type Seg struct {
 	Cuts    []int  // sent in IP fragments, cut before these multiples of 8
 	Reverse bool   // the last fragment first
 	Overlap bool   // the fragments but the first begin 8 bytes too early
+	Mangle  func(frame []byte) []byte
 }
 
 // Client returns a client on a port of its own that has sent nothing.
@@ -152,7 +153,11 @@ func (c *Client) transmit(h *header, s *Seg) {
 		if s.Reverse {
 			i = len(frames) - 1 - i
 		}
-		c.p.must(c.p.w.send(frames[i]))
+		f := frames[i]
+		if s.Mangle != nil {
+			f = s.Mangle(f)
+		}
+		c.p.must(c.p.w.send(f))
 	}
 }
 

@@ -151,6 +151,75 @@ var closingRows = []row{{
 		p.Check("read", "close_wait=1", Blind{})
 	},
 }, {
+	name:   "fin_old",
+	kernel: "a FIN below the next byte is ignored; one at the next byte counts, whatever old bytes it carries",
+	play: func(p *Play) {
+		c, a := called(p)
+		c.SendAt(int(c.next)-1, Seg{Flags: fin})
+		p.Check("below", "established=1", Blind{})
+		c.SendAt(int(c.next)-20, Seg{Flags: fin, Data: "0123456789"})
+		p.Check("below, with old bytes", "established=1", Blind{})
+		c.SendAt(int(c.next)-10, Seg{Flags: fin, Data: "0123456789"})
+		p.Check("at the next byte, with old bytes", "close_wait=1", Blind{})
+		a.ReadAll()
+		p.Check("read", "close_wait=1", Blind{})
+	},
+}, {
+	name:   "close_then_answer",
+	kernel: "a client that closed for good resets the answer",
+	play: func(p *Play) {
+		c, a := called(p)
+		c.Send(Seg{Flags: fin})
+		p.Check("closed", "close_wait=1", Blind{})
+		a.Answer()
+		c.Send(Seg{Flags: rst, NoAck: true})
+		p.Check("reset", "dead=1", Blind{Idle: 1})
+	},
+}, {
+	name:   "closing",
+	kernel: "both FINs cross: CLOSING, then TIME_WAIT",
+	play: func(p *Play) {
+		c, a := called(p)
+		a.Answer()
+		a.Shutdown()
+		p.Check("the server's", "fin_wait1=1", Blind{})
+		c.Send(Seg{Flags: fin, AckMore: -1})
+		p.Check("both", "closing=1", Blind{})
+		c.Ack()
+		p.Check("acknowledged", "time_wait=1 dead=1", Blind{Idle: 1})
+	},
+}, {
+	name:   "data_after_close",
+	kernel: "data for a connection that the process has closed: RST",
+	play: func(p *Play) {
+		c, a := called(p)
+		a.Answer()
+		a.Close()
+		c.Gets(fin)
+		c.Ack()
+		p.Check("closed", "fin_wait2=1", Blind{})
+		c.Send(Seg{Data: Call("getNodeInfo")})
+		c.Gets(rst)
+		p.Check("reset", "", Blind{})
+	},
+}, {
+	name:   "server_repeats",
+	kernel: "the server repeats an answer, and its FIN, that nobody acknowledges",
+	play: func(p *Play) {
+		c, a := called(p)
+		a.Answer()
+		c.Gets(capture.PSH)
+		c.Gets(capture.PSH)
+		p.Check("answer twice", "established=1", Blind{})
+		c.Ack()
+		a.Close()
+		c.Gets(fin)
+		c.Gets(fin)
+		p.Check("FIN twice", "fin_wait1=1", Blind{})
+		c.Send(Seg{Flags: fin})
+		p.Check("over", "time_wait=1", Blind{})
+	},
+}, {
 	name:   "data_after_fin",
 	kernel: "what a client sends beyond its own FIN is not delivered",
 	play: func(p *Play) {

@@ -32,6 +32,26 @@ func decoy(ts bool, s Seg) func(*Play) {
 	}
 }
 
+// tcpByte returns a function that sets a byte of the TCP header, with the right
+// checksum, and cuts the segment if keep is not 0.
+func tcpByte(at int, v byte, keep int) func([]byte) []byte {
+	return func(f []byte) []byte {
+		const ip, tcp = 14, 34
+		if keep > 0 {
+			f = f[:tcp+keep-20]
+			f[ip+2], f[ip+3] = 0, byte(len(f)-ip)
+			f[ip+10], f[ip+11] = 0, 0
+			sum := ^fold(onesSum(0, f[ip:tcp]))
+			f[ip+10], f[ip+11] = byte(sum>>8), byte(sum)
+		}
+		f[tcp+at] = v
+		f[tcp+16], f[tcp+17] = 0, 0
+		sum := ^fold(onesSum(6+uint64(len(f)-tcp), f[ip+12:]))
+		f[tcp+16], f[tcp+17] = byte(sum>>8), byte(sum)
+		return f
+	}
+}
+
 // tcpMD5 is the option of RFC 2385, 18 bytes and two of padding.
 var tcpMD5 = append([]byte{19, 18}, append(make([]byte, 16), 1, 1)...)
 
@@ -52,6 +72,17 @@ var decoyRows = []row{
 	{name: "decoy_syn", kernel: "data in a SYN inside the connection: dropped, challenge ACK", play: decoy(false, Seg{Flags: capture.SYN, NoAck: true})},
 	{name: "decoy_syn_ack", kernel: "the same with ACK", play: decoy(false, Seg{Flags: capture.SYN})},
 	{name: "decoy_md5", kernel: "an MD5 signature (RFC 2385) that nobody asked for: dropped", play: decoy(false, Seg{Options: tcpMD5})},
+	{name: "decoy_ip_checksum", kernel: "a wrong IP checksum: dropped", play: decoy(false, Seg{Mangle: func(f []byte) []byte { f[24] ^= 0x55; return f }})},
+	{name: "decoy_ip_length", kernel: "an IP packet longer than its frame: dropped", play: decoy(false, Seg{Mangle: func(f []byte) []byte { return f[:len(f)-1] }})},
+	{name: "decoy_data_offset", kernel: "a TCP header longer than its segment: dropped", play: decoy(false, Seg{Mangle: tcpByte(12, 0xf0, 60)})},
+	{name: "decoy_short_header", kernel: "a TCP header shorter than 20 bytes: dropped", play: decoy(false, Seg{Mangle: tcpByte(12, 0x40, 0)})},
+	{name: "decoy_syn_fin", kernel: "data with SYN and FIN: dropped", play: decoy(false, Seg{Flags: capture.SYN | fin})},
+	{name: "trailing_bytes", kernel: "what a frame has beyond its IP packet is not data", play: func(p *Play) {
+		c, a := opened(p)
+		c.Send(Seg{Data: first[:20], Mangle: func(f []byte) []byte { return append(f, "trailing bytes"...) }})
+		c.Send(Seg{Data: first[20:]})
+		read(p, a)
+	}},
 	{name: "decoy_fragments", kernel: "IP fragments that overlap are dropped with their datagram", play: func(p *Play) {
 		c, a := opened(p)
 		c.SendAt(0, Seg{Data: second, Cuts: []int{40, 48}, Overlap: true})

@@ -22,6 +22,36 @@ var handshakeRows = []row{{
 		p.Check("RST", "", Blind{})
 	},
 }, {
+	name:   "syn_in_handshake",
+	kernel: "a SYN with other numbers inside a handshake does not disturb it",
+	play: func(p *Play) {
+		c := p.Client()
+		c.Syn("")
+		c.SynAck()
+		d := c.Again()
+		d.Syn("")
+		p.Check("another SYN", "syn_recv=1", Blind{})
+		c.Ack()
+		p.Check("the first goes on", "established=1 unaccepted=1", Blind{})
+		a := p.Accept()
+		c.Send(Seg{Data: first})
+		read(p, a)
+	},
+}, {
+	name:   "rst_in_handshake",
+	kernel: "an RST inside a handshake is judged by its number",
+	play: func(p *Play) {
+		c := p.Client()
+		c.Syn("")
+		c.SynAck()
+		c.SendAt(100, Seg{Flags: rst})
+		p.Check("above", "syn_recv=1", Blind{})
+		c.SendAt(-1, Seg{Flags: rst})
+		p.Check("below", "syn_recv=1", Blind{})
+		c.SendAt(0, Seg{Flags: rst})
+		p.Check("exact", "", Blind{})
+	},
+}, {
 	name:   "wrong_ack",
 	kernel: "a final ACK of another number is answered by RST and changes nothing",
 	play: func(p *Play) {

@@ -143,7 +143,7 @@ func (s *seen) states(k *Kernel, b Blind) []string {
 		{"open or half closed, beyond the kernel's established and close_wait", open + half - established - closeWait, unseen},
 		{"handshake", conns[httpreassembly.StateHandshake], k.count(capture.SynRecv) - b.Deferred + b.Cookies},
 		{"server_closed", conns[httpreassembly.StateServerClosed], k.count(capture.FinWait1, capture.FinWait2)},
-		{"zombie", conns[httpreassembly.StateZombie] - s.freed, k.dead() - b.Idle},
+		{"zombie", conns[httpreassembly.StateZombie] - s.freed, k.dead() - b.Idle - b.Expired},
 	} {
 		if c.got != c.want {
 			d = append(d, fmt.Sprintf("%s: the tracker says %d, the kernel %d", c.what, c.got, c.want))
@@ -220,7 +220,7 @@ func (c *seenConn) compare(a *App, sock *Socket) []string {
 	whole := a.End == "EOF"
 	if sock != nil {
 		unread := sock.Unread
-		if sock.State == capture.CloseWait.String() && a.End == "" {
+		if (sock.State == capture.CloseWait.String() || sock.State == capture.Closing.String()) && a.End == "" {
 			unread-- // a FIN that was not read counts as a byte in the table
 		}
 		whole = whole || unread == 0

@@ -134,6 +134,15 @@ var resetRows = []row{{
 		p.Check("reset", "dead=1", Blind{})
 	},
 }, {
+	name:   "keepalive_expired",
+	kernel: "the server's keep-alive probes are never answered: the kernel resets, and the descriptor stays",
+	server: ServerOptions{KeepAlive: 1},
+	play: func(p *Play) {
+		c, _ := called(p)
+		c.Gets(rst)
+		p.Check("reset", "dead=1", Blind{Expired: 1})
+	},
+}, {
 	name:   "keepalive_answered",
 	kernel: "the server's keep-alive probes, answered by the client, change nothing",
 	server: ServerOptions{KeepAlive: 1},

@@ -116,7 +116,8 @@ func (s *server) listen(o *ServerOptions) error {
 	}
 	if o.KeepAlive > 0 { // inherited by what is accepted
 		options = append(options, [3]int{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-			[3]int{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, o.KeepAlive}, [3]int{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAlive})
+			[3]int{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, o.KeepAlive}, [3]int{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, o.KeepAlive},
+			[3]int{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 2})
 	}
 	if o.Receive > 0 {
 		options = append(options, [3]int{unix.SOL_SOCKET, unix.SO_RCVBUF, o.Receive})

@@ -192,6 +192,58 @@ var streamRows = []row{{
 		p.Check("read", "established=1", Blind{})
 	},
 }, {
+	name:   "urgent_zero",
+	kernel: "an urgent pointer of 0 means the first byte, as 1 does",
+	play: func(p *Play) {
+		c, a := opened(p)
+		c.Send(Seg{Data: first[:head]})
+		c.Send(Seg{Flags: capture.URG, Data: "Z" + first[head:]})
+		a.Read(len(first))
+		p.Check("read", "established=1", Blind{})
+	},
+}, {
+	name:   "urgent_bare",
+	kernel: "an urgent byte may be announced by a segment without data",
+	play: func(p *Play) {
+		c, a := opened(p)
+		c.Send(Seg{Flags: capture.URG, Urgent: uint16(head + 1)})
+		c.Send(Seg{Data: first[:head] + "Z" + first[head:]})
+		a.Read(len(first))
+		p.Check("read", "established=1", Blind{})
+	},
+}, {
+	name:   "urgent_twice",
+	kernel: "of two urgent bytes to come, the farther one counts, and a nearer one after it does not",
+	play: func(p *Play) {
+		c, a := opened(p)
+		at := strings.Index(first, "Info")
+		c.Send(Seg{Flags: capture.URG, Urgent: uint16(at - 1), Data: first[:head]})
+		c.Send(Seg{Flags: capture.URG, Urgent: uint16(at - head + 1), Data: first[head : head+4]})
+		c.Send(Seg{Flags: capture.URG, Urgent: 3, Data: first[head+4 : head+6]})
+		c.Send(Seg{Data: first[head+6:at] + "Z" + first[at:]})
+		a.Read(len(first))
+		p.Check("read", "established=1", Blind{})
+	},
+}, {
+	name:   "zero_window",
+	kernel: "a server that does not read closes the window; when it reads, the rest comes",
+	server: ServerOptions{Receive: 2048},
+	play: func(p *Play) {
+		c, a := opened(p)
+		c.Send(Seg{Data: "POST / HTTP/1.1\r\nHost: node\r\nContent-Length: 1500\r\n\r\n"})
+		for range 3 {
+			c.SendAt(int(c.next), Seg{Data: strings.Repeat("A", 500)})
+			p.Check("sent", "established=1", Blind{})
+			c.SendAt(int(c.next)-1, Seg{})
+			a.Drain()
+			p.Check("read", "established=1", Blind{})
+			c.SendAt(int(c.next), Seg{Data: strings.Repeat("A", 500)})
+			c.Skip(500)
+			a.Drain()
+		}
+		p.Check("whole", "established=1", Blind{})
+	},
+}, {
 	name:   "fragments",
 	kernel: "IP fragments are put together, in either order",
 	play: func(p *Play) {
