@@ -35,6 +35,7 @@ var arrows = map[string]string{
 	"cmd/internal/evidence":    "*",
 	"cmd/internal/advise":      "*",
 	"cmd/internal/synth":       "capture capture/vtime",
+	"cmd/internal/ruletest":    "*",
 	"cmd/stallwatch":           "*",
 }
 
