@@ -30,6 +30,11 @@ func (s *Set) batch(sc *scanner, v *Verdict, doc *document, a *api) {
 		v.Calls++
 		counts = count(counts, c)
 	}
+	s.endBatch(v, doc, a, counts)
+}
+
+// endBatch says what the calls of a batch come to.
+func (s *Set) endBatch(v *Verdict, doc *document, a *api, counts []Count) {
 	if v.Calls == 0 {
 		v.Calls = 1
 		return
@@ -50,6 +55,11 @@ func (s *Set) batch(sc *scanner, v *Verdict, doc *document, a *api) {
 func (s *Set) call(sc *scanner, doc *document, a *api, look bool) *Command {
 	var keys [maxKeys]found
 	s.object(sc, &keys, nil)
+	return s.nameCall(&keys, doc, a, look)
+}
+
+// nameCall names the command of a call by its keys.
+func (s *Set) nameCall(keys *[maxKeys]found, doc *document, a *api, look bool) *Command {
 	f := &keys[a.keyID]
 	if !look || f.n == 0 {
 		return a.other

@@ -54,7 +54,12 @@ func (s *Set) classify(v *Verdict, r *Request, body []byte) {
 	if len(body) > 0 {
 		s.read(v, &doc, body)
 	}
-	if s.nameByKey(v, &doc) {
+	s.name(v, r, &doc)
+}
+
+// name names the command by what the body said, else by method and path.
+func (s *Set) name(v *Verdict, r *Request, doc *document) {
+	if s.nameByKey(v, doc) {
 		return
 	}
 	var buf [maxPath]byte
@@ -63,7 +68,7 @@ func (s *Set) classify(v *Verdict, r *Request, body []byte) {
 	if s.nameByRoute(v, r.Method, &p) {
 		return
 	}
-	s.nameOther(v, r, &doc, &p)
+	s.nameOther(v, r, doc, &p)
 }
 
 // nameByKey looks for a command that is known.
@@ -176,24 +181,32 @@ func (s *Set) read(v *Verdict, doc *document, body []byte) {
 func (s *Set) object(sc *scanner, keys *[maxKeys]found, shape *Shape) {
 	var key, val value
 	for sc.member(&key, &val) {
-		var buf [maxName]byte
-		name, whole := key.decode(buf[:0])
-		id, known := uint8(0), false
-		if whole {
-			id, known = s.byName[string(name)]
-		}
-		switch {
-		case known && id > maxParams:
-			f := &keys[255-id]
-			f.val = val
-			f.n++
-		case shape == nil:
-		case known:
-			shape.add(id, &val)
-		default:
-			shape.others = saturate(shape.others)
-		}
+		s.member(keys, shape, &key, &val)
 	}
+}
+
+// member notes one member of an object. It returns the index in keys if the
+// member names a command, else -1.
+func (s *Set) member(keys *[maxKeys]found, shape *Shape, key, val *value) int {
+	var buf [maxName]byte
+	name, whole := key.decode(buf[:0])
+	id, known := uint8(0), false
+	if whole {
+		id, known = s.byName[string(name)]
+	}
+	switch {
+	case known && id > maxParams:
+		f := &keys[255-id]
+		f.val = *val
+		f.n++
+		return int(255 - id)
+	case shape == nil:
+	case known:
+		shape.add(id, val)
+	default:
+		shape.others = saturate(shape.others)
+	}
+	return -1
 }
 
 // query reads the parameters of a route into the shape.

@@ -15,6 +15,7 @@ type value struct {
 	text []byte // of a string what stands between the quotes, else the literal itself; nil for arrays and objects
 	esc  bool   // text has escapes
 	cut  bool   // the input ended within the value
+	long bool   // text is not all of it
 }
 
 // decode returns the string's bytes without escapes, at most cap(dst) of them
@@ -24,7 +25,7 @@ func (v *value) decode(dst []byte) (text []byte, whole bool) {
 		if len(v.text) > cap(dst) {
 			return v.text[:cap(dst)], false
 		}
-		return v.text, true
+		return v.text, !v.long
 	}
 	dst, total := unescape(dst, v.text)
 	return dst, total == len(dst)
