@@ -34,7 +34,10 @@
 //
 // The server. Bytes count when they are contiguous; a checksum, a timestamp
 // (PAWS) or a sequence number that Linux would refuse is refused here; what the
-// server acknowledges it has got, even when the capture has not. A client's
+// server acknowledges it has got, even when the capture has not. What Linux
+// most likely drops although its numbers fit (signed, beyond the window,
+// acknowledging what was never sent) is set aside until the server
+// acknowledges it, and anything else for the same bytes goes first. A client's
 // acknowledgement of bytes that were not captured is believed too, unless the
 // server contradicts it: otherwise a client could hide a stalled call by
 // acknowledging an answer that nobody sent.
@@ -42,7 +45,9 @@
 // # What is not handled
 //
 // Simultaneous open (RFC 9293 figure 8), TCP Fast Open data before it is
-// retransmitted, and urgent data under SO_OOBINLINE.
+// retransmitted, urgent data under SO_OOBINLINE, two urgent bytes of which the
+// first was not read when the second came, and an RST by which the server's
+// kernel gives up a silent client: it looks as if the process had ended.
 //
 // # Bounds
 //
