@@ -88,7 +88,7 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 	t.Helper()
 	out, err := exec.Command("tshark", "-r", file, "-d", "tcp.port=="+port+",http", "-o", "http.decompress_body:FALSE",
 		"-o", "http.desegment_body:FALSE", // an exchange counts from its head on, as with stallwatch
-		"-Y", "http.request or http.response or tcp.flags.syn == 1 or tcp.flags.fin == 1", "-T", "json", "-J", "frame ip ipv6 tcp http", "-e", "frame.number", "-e", "ip.src", "-e", "ip.dst",
+		"-Y", "http.request or http.response or tcp.flags.syn == 1 or tcp.flags.fin == 1", "-T", "json", "-J", "frame ip ipv6 tcp http", "-e", "frame.number", "-e", "ip.src", "-e", "ip.dst", "-e", "ipv6.src", "-e", "ipv6.dst",
 		"-e", "tcp.srcport", "-e", "tcp.dstport", "-e", "tcp.flags.fin", "-e", "tcp.flags.syn",
 		"-e", "http.request.method", "-e", "http.request.uri", "-e", "http.request.version", "-e", "http.response.code", "-e", "http.content_length").Output()
 	if err != nil {
@@ -109,7 +109,7 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 		one := func(k string) string { return strings.Join(l[k], "") }
 		switch port {
 		case one("tcp.dstport"):
-			client := one("ip.src") + ":" + one("tcp.srcport")
+			client := endpoint(one("ip.src")+one("ipv6.src"), one("tcp.srcport"))
 			if set(one("tcp.flags.syn")) {
 				delete(closed, client)
 			}
@@ -122,7 +122,7 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 				requests[client] = append(requests[client], m+" "+l["http.request.uri"][i])
 			}
 		case one("tcp.srcport"):
-			client := one("ip.dst") + ":" + one("tcp.dstport")
+			client := endpoint(one("ip.dst")+one("ipv6.dst"), one("tcp.dstport"))
 			if set(one("tcp.flags.fin")) {
 				closed[client] = true
 			}
@@ -134,6 +134,14 @@ func tsharkMessages(t *testing.T, file, port string) map[string][]string {
 		}
 	}
 	return paired(requests, answers)
+}
+
+// endpoint writes an address and a port as records do.
+func endpoint(addr, port string) string {
+	if strings.Contains(addr, ":") {
+		addr = "[" + addr + "]"
+	}
+	return addr + ":" + port
 }
 
 // set reads a flag as one version of tshark or another prints it.

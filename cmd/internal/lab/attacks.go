@@ -159,6 +159,25 @@ func playOversized(ctx context.Context, st *Stage) error {
 	})
 }
 
+// playSuspect asks for what is within the protocol and of no use to a wallet.
+func playSuspect(ctx context.Context, st *Stage) error {
+	one := hash()
+	bodies := []string{
+		`{"command":"getTransactionsToApprove","depth":100}`,
+		`{"command":"getTransactionsToApprove","depth":15,"numWalks":27}`,
+		`{"command":"getTransactionsToApprove","depth":0}`,
+		fmt.Sprintf(`{"command":"attachToTangle","trunkTransaction":%q,"branchTransaction":%q,"minWeightMagnitude":18,"trytes":["9"]}`, one, one),
+		listOf("getInclusionStates", "transactions", 900, one),
+		listOf("getBalances", "addresses", 900, one),
+		`{"command":"findTransactions","tags":["` + strings.Repeat("9", 27) + `"]}`,
+		`{"command":"getNodeInfo","command":"getTips"}`,
+	}
+	return vethWith(ctx, st, roomy, quietly(8*time.Second, 35*time.Second), true, func(ctx context.Context, c *cast) error {
+		c.each(ctx, 2*len(bodies), 1200*time.Millisecond, func(i int) { c.ask(ctx, 0, bodies[i%len(bodies)]) })
+		return nil
+	})
+}
+
 // playMalformed sends what is no HTTP, and what is no JSON.
 func playMalformed(ctx context.Context, st *Stage) error {
 	bad := []string{

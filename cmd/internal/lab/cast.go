@@ -26,8 +26,10 @@ type cast struct {
 	target netip.AddrPort
 	from   []netip.Addr // addresses they may take; empty: the kernel's choice
 
-	calls atomic.Int64
-	wg    sync.WaitGroup
+	calls   atomic.Int64
+	dialed  atomic.Int64
+	reached atomic.Int64
+	wg      sync.WaitGroup
 }
 
 // patience bounds any wait of a cast for the node.
@@ -60,6 +62,9 @@ func (st *Stage) playWith(ctx context.Context, c *cast, s demo.Scenario, attack 
 	cancel()
 	if actErr := <-done; err == nil {
 		err = actErr
+	}
+	if n := c.dialed.Load(); err == nil && n > 0 && c.reached.Load() == 0 {
+		err = fmt.Errorf("none of %d calls reached %s", n, c.target)
 	}
 	if err == nil && attack {
 		st.events.Play.AttackStart, st.events.Play.AttackCalls = began, int(c.calls.Load())
@@ -103,7 +108,12 @@ func (c *cast) addr(i int) netip.Addr {
 // dial connects; nil when that failed, which is counted all the same.
 func (c *cast) dial(ctx context.Context, i int) *guest {
 	c.calls.Add(1)
-	return dial(ctx, c.addr(i), c.target)
+	c.dialed.Add(1)
+	g := dial(ctx, c.addr(i), c.target)
+	if g != nil {
+		c.reached.Add(1)
+	}
+	return g
 }
 
 // guest is a connection of a cast and its end.

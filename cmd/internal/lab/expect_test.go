@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +72,7 @@ func committed(t *testing.T, name string) (ev Events, first, last time.Time) {
 
 // TestJudge holds made-up alerts to an expectation.
 func TestJudge(t *testing.T) {
-	t0 := time.Unix(1000, 0)
+	t0, node := time.Unix(1000, 0), netip.MustParseAddrPort("127.0.0.1:14265")
 	at := func(n int) time.Time { return t0.Add(time.Duration(n) * time.Second) }
 	ev := Events{Play: &demo.Result{AttackStart: t0, FirstFailure: &demo.Call{Start: at(40), End: at(45)}, EMFILE: at(60)},
 		Failures: []demo.Call{{Start: at(40), End: at(45)}, {Start: at(38), End: at(46)}}}
@@ -80,8 +81,8 @@ func TestJudge(t *testing.T) {
 		{"AdminCommand", detect.Critical, 50 * time.Second, FirstFailure, false},
 		{"DescriptorExhaustion", detect.Warning, 50 * time.Second, HalfWay, true},
 	}}
-	good := []Fired{{at(32), "CallStalled", detect.Warning}, {at(1), "AdminCommand", detect.Info}, {at(38), "AdminCommand", detect.Critical},
-		{at(30), "DescriptorExhaustion", detect.Critical}, {at(61), "NodeDown", detect.Critical}, {at(5), "PortScan", detect.Info}}
+	good := []Fired{{at(32), "CallStalled", detect.Warning, node}, {at(1), "AdminCommand", detect.Info, node}, {at(38), "AdminCommand", detect.Critical, node},
+		{at(30), "DescriptorExhaustion", detect.Critical, node}, {at(61), "NodeDown", detect.Critical, node}, {at(5), "PortScan", detect.Info, node}}
 	for _, tt := range []struct {
 		name   string
 		change func([]Fired) []Fired
@@ -96,7 +97,7 @@ func TestJudge(t *testing.T) {
 		{"not severe", func(f []Fired) []Fired { f[2].Severity = detect.Warning; return f }, true, "AdminCommand (critical) did not fire"},
 		{"past half way", func(f []Fired) []Fired { f[3].Time = at(31); return f }, true, "due after 30s"},
 		{"past half way, no host", func(f []Fired) []Fired { f[3].Time = at(31); return f }, false, ""},
-		{"false alarm", func(f []Fired) []Fired { f[5].Severity = detect.Warning; return f }, true, "PortScan (warning) fired 5s after the start, and must not"},
+		{"false alarm", func(f []Fired) []Fired { f[5].Severity = detect.Warning; return f }, true, "PortScan (warning) of 127.0.0.1:14265 fired 5s after the start, and must not"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wrong := x.Judge(&ev, t0, tt.change(slices.Clone(good)), tt.host)
@@ -105,8 +106,12 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+	x.Healthy = node.Port()
+	if wrong := x.Judge(&ev, t0, good[2:3], false); len(wrong) != 2 || !strings.Contains(wrong[1], "AdminCommand (critical) of") {
+		t.Errorf("an alert of a healthy node: %q, want it told of", wrong)
+	}
 	quiet := Expectation{Capture: "x", Start: 3 * time.Second}
-	if wrong := quiet.Judge(&Events{}, t0, []Fired{{at(5), "CallStalled", detect.Warning}}, false); len(wrong) != 1 || !strings.Contains(wrong[0], "fired 2s after") {
+	if wrong := quiet.Judge(&Events{}, t0, []Fired{{at(5), "CallStalled", detect.Warning, node}}, false); len(wrong) != 1 || !strings.Contains(wrong[0], "fired 2s after") {
 		t.Errorf("an alert on honest traffic: %q, want it told of", wrong)
 	}
 }

@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"sync"
@@ -56,6 +58,49 @@ func playRequestFlood(ctx context.Context, st *Stage) error {
 				}
 			}
 		})
+		return nil
+	})
+}
+
+// playFlood6 floods from so many addresses of one /64 that none of them does
+// much. All of it is IPv6.
+func playFlood6(ctx context.Context, st *Stage) error {
+	wallets := make([]netip.Addr, 8)
+	if err := st.splitWith(func() error {
+		for i := range wallets {
+			wallets[i] = netip.MustParseAddr(fmt.Sprintf("fd77::1:%x", i+1))
+			if err := st.runHere("ip -6 address add " + wallets[i].String() + "/64 dev clients nodad"); err != nil {
+				return err
+			}
+		}
+		// Any address of the crowd's network may be taken.
+		return errors.Join(st.runHere("sysctl -qw net.ipv6.ip_nonlocal_bind=1"), st.runHere("ip -6 route add local fd78::/64 dev lo"),
+			st.run("ip -6 address add fd77::2/64 dev node nodad"), st.run("ip -6 route add fd78::/64 via fd77::1:1"))
+	}); err != nil {
+		return err
+	}
+	if err := st.Capture("node", "tcp port 14265"); err != nil {
+		return err
+	}
+	o := roomy
+	o.Listen = netip.MustParseAddrPort("[fd77::2]:14265")
+	p, err := st.Node(o)
+	if err != nil {
+		return err
+	}
+	if err := st.Truth(Target{PID: p.PID, Port: nodePort}); err != nil {
+		return err
+	}
+	s := quietly(8*time.Second, 30*time.Second)
+	s.Clients.Sources = wallets
+	crowd := make([]netip.Addr, 1040)
+	for i := range crowd {
+		b := netip.MustParseAddr("fd78::").As16()
+		b[9], b[14], b[15] = byte(i*59), byte(i>>8), byte(i)
+		crowd[i] = netip.AddrFrom16(b)
+	}
+	return st.playWith(ctx, &cast{node: p, from: crowd}, s, true, func(ctx context.Context, c *cast) error {
+		c.each(ctx, len(crowd), time.Second/130, func(i int) { c.ask(ctx, i, `{"command":"wereAddressesSpentFrom","addresses":["A"]}`) })
 		return nil
 	})
 }

@@ -3,10 +3,13 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"stallwatch/cmd/internal/demo"
 )
@@ -133,4 +136,67 @@ func playProxy(ctx context.Context, st *Stage, start func() (Target, error)) err
 	}
 	s.Clients.Target, s.Attack.Target = proxyAddr, proxyAddr
 	return st.Play(ctx, p, s)
+}
+
+// pairConf has HAProxy deal calls to two nodes in turn.
+const pairConf = `global
+	maxconn 720
+defaults
+	mode http
+	option forwardfor
+	timeout client 5m
+	timeout http-request 10s
+	timeout connect 10s
+	timeout server 300s
+frontend api
+	bind 127.0.0.1:14267
+	default_backend nodes
+backend nodes
+	balance roundrobin
+	server first 127.0.0.1:14265
+	server second 127.0.0.1:14266
+`
+
+// secondPort is that of the second node of two.
+const secondPort = 14266
+
+// playTwoNodes has wallets behind a balancer of two nodes and an attack on the
+// second alone, past the balancer.
+func playTwoNodes(ctx context.Context, st *Stage) error {
+	if err := st.Capture("lo", bothLegs+" or tcp port 14266"); err != nil {
+		return err
+	}
+	var nodes [2]*demo.NodeProc
+	for i, port := range []uint16{nodePort, secondPort} {
+		o := roomy
+		o.Listen = netip.AddrPortFrom(nodeAddr.Addr(), port)
+		var err error
+		if nodes[i], err = st.Node(o); err != nil {
+			return err
+		}
+	}
+	path, err := st.write("haproxy.cfg", pairConf)
+	if err != nil {
+		return err
+	}
+	cmd, err := st.Serve(proxyAddr, "haproxy", "-db", "-f", path)
+	if err != nil {
+		return err
+	}
+	if err := st.Truth(Target{PID: nodes[0].PID, Port: nodePort}, Target{PID: nodes[1].PID, Port: secondPort}, Target{PID: cmd.Process.Pid, Port: proxyPort}); err != nil {
+		return err
+	}
+	s := quietly(8*time.Second, 55*time.Second)
+	s.Clients.Target = proxyAddr
+	from := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 66, 1}), netip.AddrFrom4([4]byte{127, 0, 66, 2})}
+	return st.playWith(ctx, &cast{node: nodes[1], target: nodes[1].Addr, from: from}, s, true, func(ctx context.Context, c *cast) error {
+		c.each(ctx, 60, 2500*time.Millisecond, func(i int) {
+			if g := c.dial(ctx, i); g != nil {
+				defer g.close()
+				io.WriteString(g, post(stall))
+				sleep(ctx, 3*time.Second)
+			}
+		})
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -50,6 +51,9 @@ func Scenarios() []Scenario {
 		{"malformed", "what is no HTTP and what is no JSON", playMalformed},
 		{"random_commands", "commands that do not exist, some of them aimed at the reader of a log", playRandom},
 		{"port_scan", "46 ports by connecting and 200 by SYNs alone, from one address; every port is captured", playPortScan},
+		{"suspect_parameters", "depths, walks, weights and lists that no wallet asks for, from one address", playSuspect},
+		{"flood_ipv6", "130 calls a second over IPv6, each from an address of its own, all of one /64", playFlood6},
+		{"two_nodes", "two nodes behind HAProxy; one of them is attacked and falls behind", playTwoNodes},
 		{"login_probe", "40 short connections to the SSH port from one address", playLogins},
 		{"kill_restart", "the node is killed with calls in flight and starts again 4 s later", playKill},
 
@@ -172,30 +176,39 @@ func overVethPrepared(st *Stage, o demo.NodeOptions, filter string, commands ...
 // addresses from 10.77.0.100 up. From then on the stage's commands and nodes
 // run inside it.
 func (st *Stage) split(n byte) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	err := st.splitWith(func() error {
+		if err := st.run("ip address add " + netNode.Addr().String() + "/24 dev node"); err != nil {
+			return err
+		}
+		for i := range n {
+			a := netip.AddrFrom4([4]byte{10, 77, 0, 100 + i})
+			addrs = append(addrs, a)
+			if err := st.runHere("ip address add " + a.String() + "/24 dev clients"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return addrs, err
+}
+
+// splitWith makes the namespace and the pair, without addresses; they are
+// given by address.
+func (st *Stage) splitWith(address func() error) error {
 	name := fmt.Sprintf("stalllab-%d", os.Getpid())
 	if err := st.run("ip netns add " + name); err != nil {
-		return nil, err
+		return err
 	}
 	st.onClose(func() error { st.Inside = nil; return st.run("ip netns delete " + name) })
-	lines := []string{
-		"ip link add clients type veth peer name node netns " + name,
-		"ip link set clients up",
-		"ip netns exec " + name + " ip address add " + netNode.Addr().String() + "/24 dev node",
-		"ip netns exec " + name + " ip link set node up",
-	}
-	var addrs []netip.Addr
-	for i := range n {
-		a := netip.AddrFrom4([4]byte{10, 77, 0, 100 + i})
-		addrs = append(addrs, a)
-		lines = append(lines, "ip address add "+a.String()+"/24 dev clients")
-	}
-	for _, line := range lines {
-		if err := st.run(line); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(st.runHere("ip link add clients type veth peer name node netns "+name), st.runHere("ip link set clients up")); err != nil {
+		return err
 	}
 	st.Inside = []string{"ip", "netns", "exec", name}
-	return addrs, nil
+	if err := st.run("ip link set node up"); err != nil {
+		return err
+	}
+	return address()
 }
 
 // run runs a short command in the stage's present namespace.
