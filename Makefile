@@ -2,6 +2,7 @@
 # make test   every test, with the race detector
 # make demo   the attack of January 2018, on loopback
 # make bench  the benchmarks
+# make fuzz   every fuzz target for FUZZTIME (60s)
 #
 # Nothing has to be installed beforehand but Go: what is missing (libpcap's
 # headers, a C compiler) is installed with apt-get, and only then.
@@ -11,7 +12,7 @@ PORT ?= 14265
 ARGS ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test demo build bench check deps clean
+.PHONY: run test demo build bench fuzz check deps clean
 
 run: build
 	@$(SUDO) ./bin/stallwatch watch -p $(PORT) $(ARGS)
@@ -26,6 +27,9 @@ build: deps
 test:
 	@sh ./.ci/deps test
 	$(GO) test -race -timeout 20m ./...
+
+fuzz: deps
+	@./.ci/fuzz
 
 check: deps
 	@test -z "$$(gofmt -l .)" || { echo "gofmt wants to change:"; gofmt -l .; exit 1; }
