@@ -1,6 +1,10 @@
 package capture
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+)
 
 // Flags are the TCP flags of a segment, as they stand in the header's 14th
 // byte (RFC 9293 section 3.1).
@@ -87,19 +91,25 @@ func fold(x uint64) uint16 {
 }
 
 // sum16 adds b as big-endian 16-bit words, an odd last byte padded with zero.
-// Four words at a time: the one's-complement sum does not mind the grouping
-// (RFC 1071 section 2 (C)).
+// It adds eight bytes at a time, with the carry: the one's-complement sum does
+// not mind the grouping (RFC 1071 section 2 (C)).
 func sum16(b []byte) uint64 {
-	var x uint64
+	var x, y, c, d uint64
+	for len(b) >= 32 {
+		x, c = bits.Add64(x, binary.BigEndian.Uint64(b), c)
+		y, d = bits.Add64(y, binary.BigEndian.Uint64(b[8:]), d)
+		x, c = bits.Add64(x, binary.BigEndian.Uint64(b[16:]), c)
+		y, d = bits.Add64(y, binary.BigEndian.Uint64(b[24:]), d)
+		b = b[32:]
+	}
+	x, c = bits.Add64(x, y, c)
 	for len(b) >= 8 {
-		x += uint64(b[0])<<8 | uint64(b[1])
-		x += uint64(b[2])<<8 | uint64(b[3])
-		x += uint64(b[4])<<8 | uint64(b[5])
-		x += uint64(b[6])<<8 | uint64(b[7])
+		x, c = bits.Add64(x, binary.BigEndian.Uint64(b), c)
 		b = b[8:]
 	}
+	x = x>>32 + x&0xffffffff + c + d
 	for len(b) >= 2 {
-		x += uint64(b[0])<<8 | uint64(b[1])
+		x += uint64(binary.BigEndian.Uint16(b))
 		b = b[2:]
 	}
 	if len(b) == 1 {

@@ -40,3 +40,37 @@ func TestSum(t *testing.T) {
 		}
 	}
 }
+
+func TestSum16(t *testing.T) {
+	b := make([]byte, 200)
+	for i := range b {
+		b[i] = byte(i*i + 255*(i%3))
+	}
+	for from := range 9 {
+		for n := range len(b) - from {
+			part := b[from : from+n]
+			want := uint64(0)
+			for i, c := range part {
+				want += uint64(c) << (8 * (1 - i%2))
+			}
+			if got := fold(sum16(part)); got != fold(want) {
+				t.Fatalf("sum16 of %d bytes from %d folds to %#x, want %#x", n, from, got, fold(want))
+			}
+		}
+	}
+	ones := make([]byte, 100)
+	for i := range ones {
+		ones[i] = 0xff
+	}
+	if got := fold(sum16(ones)); got != 0xffff {
+		t.Errorf("sum16 of ones folds to %#x, want 0xffff", got)
+	}
+}
+
+func BenchmarkSum(b *testing.B) {
+	s := Segment{TCP: tcpBytes(0, string(make([]byte, 1428))), Pseudo: 1}
+	b.SetBytes(int64(len(s.TCP)))
+	for b.Loop() {
+		s.Sum()
+	}
+}
