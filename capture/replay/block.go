@@ -14,10 +14,41 @@ type blocks struct {
 	lo, hi int
 	off    int64 // of buf[lo] in r
 	err    error // from r; kept until the buffer is empty
+
+	lend  *lending // nil: nobody keeps what peek has shown
+	lent  bool     // a packet in buf was handed out
+	spare [][]byte // filled before, oldest first
+}
+
+// lending lets packets hold beyond the next one: a buffer of which one was
+// handed out is not filled again before keep others were.
+type lending struct {
+	keep  int
+	turns int // buffers that were put by, of all files
 }
 
 func newBlocks(r io.Reader) *blocks {
 	return &blocks{r: r, buf: make([]byte, blockSize)}
+}
+
+// handedOut says that a packet is used which lies in the buffer.
+func (b *blocks) handedOut() { b.lent = true }
+
+// turn puts the buffer by, and goes on in the one that was longest.
+func (b *blocks) turn() {
+	old := b.buf
+	b.spare = append(b.spare, old)
+	b.buf = nil
+	if len(b.spare) > b.lend.keep {
+		b.buf = b.spare[0]
+		b.spare = append(b.spare[:0], b.spare[1:]...)
+	}
+	if n := b.hi - b.lo; len(b.buf) != blockSize || n > blockSize { // a buffer that a giant made grow is given up
+		b.buf = make([]byte, max(blockSize, n))
+	}
+	copy(b.buf, old[b.lo:b.hi])
+	b.lent = false
+	b.lend.turns++
 }
 
 // peek returns the next n bytes; fewer with an error: io.EOF if there are
@@ -32,7 +63,11 @@ func (b *blocks) peek(n int) ([]byte, error) {
 }
 
 func (b *blocks) fill(n int) error {
-	copy(b.buf, b.buf[b.lo:b.hi])
+	if b.lent && b.lend != nil {
+		b.turn()
+	} else {
+		copy(b.buf, b.buf[b.lo:b.hi])
+	}
 	b.lo, b.hi = 0, b.hi-b.lo
 	for b.hi < n {
 		if b.err != nil {

@@ -111,7 +111,7 @@ type file struct {
 }
 
 // open opens the capture; its side file is opened by join.
-func (f *file) open(read *atomic.Int64) error {
+func (f *file) open(read *atomic.Int64, lend *lending) error {
 	in := f.stream
 	if in == nil {
 		file, err := os.Open(f.path)
@@ -125,6 +125,9 @@ func (f *file) open(read *atomic.Int64) error {
 		return fmt.Errorf("%s: %w", printable(f.path), err)
 	}
 	f.done = done
+	if lend.keep > 0 {
+		b.lend = lend
+	}
 	for _, format := range []func(*blocks) (reader, error){newPcap, newPcapng} {
 		if f.r, err = format(b); err != nil {
 			return &FileError{Path: f.path, Offset: b.off, Err: err}

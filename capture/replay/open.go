@@ -29,6 +29,9 @@ func Open(paths []string, o Options) (*Source, error) {
 		o.Stdin = os.Stdin
 	}
 	s := &Source{o: o}
+	if o.Hold > 0 {
+		s.lend.keep = o.Hold + 1 // the buffer that a batch ends in was put by with the last call
+	}
 	seen := make(map[string]bool)
 	for _, path := range paths {
 		if clean := filepath.Clean(path); seen[clean] {
@@ -99,7 +102,7 @@ func (s *Source) addDir(dir string, seen map[string]bool) error {
 // opened again is closed until its time comes: there may be thousands.
 func (s *Source) add(f *file, size int64) error {
 	before := s.read.Load()
-	if err := f.open(&s.read); err != nil {
+	if err := f.open(&s.read, &s.lend); err != nil {
 		f.close()
 		s.read.Store(before)
 		return err

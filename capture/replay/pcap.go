@@ -39,6 +39,7 @@ type raw struct {
 type reader interface {
 	next(p *raw) error
 	offset() int64
+	handedOut() // the packet that next gave last is used
 }
 
 // pcapReader reads the classic format.
@@ -83,6 +84,7 @@ func newPcap(b *blocks) (reader, error) {
 }
 
 func (r *pcapReader) offset() int64 { return r.b.off }
+func (r *pcapReader) handedOut()    { r.b.handedOut() }
 
 func (r *pcapReader) next(p *raw) error {
 	h, err := r.b.peek(r.head)

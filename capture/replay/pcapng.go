@@ -66,6 +66,7 @@ func newPcapng(b *blocks) (reader, error) {
 }
 
 func (r *ngReader) offset() int64 { return r.at }
+func (r *ngReader) handedOut()    { r.b.handedOut() }
 
 // section reads a Section Header Block.
 func (r *ngReader) section() error {

@@ -19,6 +19,10 @@ type Options struct {
 	// is told.
 	Drain time.Duration
 	Stdin io.Reader // what "-" reads (nil: os.Stdin)
+	// Hold is how many calls of Batch a packet's bytes outlast (0: none; they
+	// hold until the next call). It costs that many buffers of 256 KiB for
+	// each file that is open.
+	Hold int
 }
 
 // maxShift ends a source whose clock was set back by more than 73 years in
@@ -47,6 +51,7 @@ type Source struct {
 	ended   bool // the last item was the end of a recording
 	eof     bool
 	streams bool // standard input or a pipe is among them
+	lend    lending
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -89,11 +94,27 @@ func (s *Source) Next(it *capture.Item) error {
 	if s.packet {
 		it.At, it.Kind, it.Packet = s.strict.Next(f.packet.at), capture.PacketSeen, f.packet.packet
 		it.Sample, s.ended = nil, false
+		f.r.handedOut()
 		return nil
 	}
 	*it = f.item
 	it.At, s.ended = s.strict.Next(f.item.At), it.Kind == capture.Tick
 	return nil
+}
+
+// Batch fills items from their start and returns how many it filled, at least
+// one unless there is an error, as Next returns it. Their bytes hold during
+// Options.Hold further calls: another goroutine may work on one batch while
+// the next are read.
+func (s *Source) Batch(items []capture.Item) (n int, err error) {
+	turns := s.lend.turns
+	for n < len(items) && s.lend.turns == turns {
+		if err = s.Next(&items[n]); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // finish ends the recording's time, once.
@@ -133,7 +154,7 @@ func (s *Source) pick() *file {
 // start opens f, unless it is open, and reads its first items.
 func (s *Source) start(f *file) {
 	if f.r == nil {
-		if err := f.open(&s.read); err != nil {
+		if err := f.open(&s.read, &s.lend); err != nil {
 			f.close()
 			s.fail(f, err)
 			return
@@ -197,6 +218,7 @@ func (s *Source) nextPacket(f *file) {
 type exhausted struct{ at int64 }
 
 func (exhausted) next(*raw) error { return io.EOF }
+func (exhausted) handedOut()      {}
 func (e exhausted) offset() int64 { return e.at }
 
 func (s *Source) nextLine(f *file) {

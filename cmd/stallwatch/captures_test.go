@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"stallwatch/capture"
-	"stallwatch/capture/replay"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/detect"
 	"stallwatch/httpreassembly"
@@ -149,7 +148,7 @@ func TestCloseWaitEqualsTheKernel(t *testing.T) {
 
 func closeWaitOf(t *testing.T, name string, port uint16) *wireCount {
 	t.Helper()
-	src, err := replay.Open([]string{filepath.Join(capturesDir, name+".pcap.zst")}, replay.Options{})
+	src, err := openAhead([]string{filepath.Join(capturesDir, name+".pcap.zst")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func replayDemo(ctx context.Context, std stdio, why error) error {
 	if err != nil {
 		return err
 	}
-	src, err := replay.Open([]string{path}, replay.Options{})
+	src, err := openAhead([]string{path}, nil)
 	if err != nil {
 		return err
 	}

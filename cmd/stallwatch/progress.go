@@ -24,7 +24,7 @@ type progress struct {
 	w       io.Writer
 	started time.Time
 	drawn   time.Time
-	items   uint
+	items   int // since the last look at the clock
 	width   int // of the line that is on the screen
 }
 
@@ -41,21 +41,21 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w, started: time.Now()}
 }
 
-// step counts an item and redraws when it is time; read and total are bytes,
+// step counts n items and redraws when it is time; read and total are bytes,
 // total 0 if unknown.
-func (p *progress) step(at func() (read, total int64)) {
+func (p *progress) step(n int, read, total int64) {
 	if p == nil {
 		return
 	}
-	if p.items++; p.items%checkEvery != 0 {
+	if p.items += n; p.items < checkEvery {
 		return
 	}
+	p.items = 0
 	now := time.Now()
 	if now.Sub(p.started) < progressAfter || now.Sub(p.drawn) < progressEvery {
 		return
 	}
 	p.drawn = now
-	read, total := at()
 	p.draw(progressLine(read, total, now.Sub(p.started)))
 }
 

@@ -27,7 +27,7 @@ func TestNoProgressWhenPiped(t *testing.T) {
 	var b bytes.Buffer
 	p := newProgress(&b)
 	for range 3 * checkEvery {
-		p.step(func() (int64, int64) { return 1, 2 })
+		p.step(1, 1, 2)
 	}
 	p.done()
 	if b.Len() != 0 {

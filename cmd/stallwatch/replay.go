@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"stallwatch/capture"
-	"stallwatch/capture/replay"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/records"
 	"stallwatch/cmd/internal/report"
@@ -63,7 +60,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	if err != nil {
 		return err
 	}
-	src, err := replay.Open(paths, replay.Options{Stdin: std.in})
+	src, err := openAhead(paths, std.in)
 	if err != nil {
 		return err
 	}
@@ -132,38 +129,6 @@ func names(paths []string) []string {
 		list = append(list, filepath.Base(p))
 	}
 	return list
-}
-
-var errInterrupted = errors.New("interrupted: what is reported is what was read until then")
-
-// readAll feeds src to pipe until its end or until ctx is done, and finishes
-// pipe in either case.
-func readAll(ctx context.Context, src capture.Source, pipe *pipeline.Pipeline, bar *progress) error {
-	var it capture.Item
-	var last capture.Time
-	var err error
-	at := func() (int64, int64) { return 0, 0 }
-	if p, ok := src.(interface{ Progress() (int64, int64) }); ok {
-		at = p.Progress
-	}
-	for n := 0; ; n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
-			err = errInterrupted
-			break
-		}
-		if err = src.Next(&it); err != nil {
-			break
-		}
-		pipe.Item(&it)
-		last = it.At
-		bar.step(at)
-	}
-	pipe.Finish(last)
-	bar.done()
-	if err == io.EOF {
-		return nil
-	}
-	return err
 }
 
 // endReplay decides how a replay ends: files that broke are told one a line,
