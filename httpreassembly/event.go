@@ -99,12 +99,15 @@ type Event struct {
 	// several shards are merged by (At, Due first, Conn).
 	Due       bool
 	MidStream bool // Opened: picked up without its handshake
-	Conn      ConnID
-	Flow      capture.Flow
-	Bytes     int64       // Gap: how many bytes, -1 if unknown; ResponseProgress, WindowClosed, WindowOpened
-	Detail    string      // Odd: a constant or number of ours, never bytes of the wire
-	Exchange  *Exchange   // RequestStarted, RequestSeen, ResponseSeen, ExchangeDone
-	Summary   *Connection // Closed
+	// Early is set in RequestSeen when the final answer had begun before the
+	// request was whole, and in the ResponseSeen of that answer.
+	Early    bool
+	Conn     ConnID
+	Flow     capture.Flow
+	Bytes    int64       // Gap: how many bytes, -1 if unknown; ResponseProgress, WindowClosed, WindowOpened
+	Detail   string      // Odd: a constant or number of ours, never bytes of the wire
+	Exchange *Exchange   // RequestStarted, RequestSeen, ResponseSeen, ExchangeDone
+	Summary  *Connection // Closed
 }
 
 // Connection is what remains of a connection that ended.

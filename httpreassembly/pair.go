@@ -43,6 +43,7 @@ func (m *messages) requestDone(f *feed) {
 	f.sh.stats.Requests++
 	f.sh.pool.spend(x)
 	f.emit(RequestSeen, x)
+	f.sh.out[len(f.sh.out)-1].Early = x.has(hasResponse)
 	switch {
 	case x.has(whole):
 		m.finish(f, x, Answered)

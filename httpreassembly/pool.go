@@ -65,17 +65,22 @@ func (x *call) keepTail(sh *shared, p []byte, left int64) {
 // recycle: so the bounds hold or fail by what the wire says alone, never by
 // how often the caller recycles.
 type exchangePool struct {
-	alive  int      // taken and not retired: what Options.MaxExchanges bounds
-	calls  int      // made so far: the next Slot
-	block  []call   // made in advance
-	free   *call    // last freed, first used again, so Slots stay dense
-	seen   []*call  // RequestSeen was emitted since the last recycle
-	done   []*call  // ended since the last recycle
-	parted [][]byte // bodies that were handed on since the last recycle
+	alive int    // taken and not retired: what Options.MaxExchanges bounds
+	calls int    // made so far: the next Slot
+	block []call // made in advance
+	free  *call  // last freed, first used again, so Slots stay dense
+	spentCalls
 	bufs   [numSizes][][]byte
 	kept   int    // bytes in bufs
 	ledger *int64 // Stats.Buffered of the Tracker that owns the pool
 	join   [MaxField]byte
+}
+
+// spentCalls are the calls whose Events may not be consumed yet.
+type spentCalls struct {
+	seen   []*call  // RequestSeen was emitted since the last recycle
+	done   []*call  // ended since the last recycle
+	parted [][]byte // bodies that were handed on since the last recycle
 }
 
 // Buffers come in powers of two from 64 bytes to 2^30, and are accounted for
@@ -134,27 +139,29 @@ func (p *exchangePool) retire(x *call) {
 }
 
 // recycle frees what Events pointed to.
-func (p *exchangePool) recycle() {
-	for _, x := range p.seen {
+func (p *exchangePool) recycle() { p.reuse(&p.spentCalls) }
+
+func (p *exchangePool) reuse(s *spentCalls) {
+	for _, x := range s.seen {
 		p.store(x.Body)
 		x.Body = nil
 	}
-	clear(p.seen)
-	p.seen = p.seen[:0]
-	for _, x := range p.done {
+	clear(s.seen)
+	s.seen = s.seen[:0]
+	for _, x := range s.done {
 		p.store(x.Body)
 		p.store(x.text)
 		p.store(x.ResponseTail)
 		*x = call{Exchange: Exchange{Slot: x.Slot}, next: p.free}
 		p.free = x
 	}
-	clear(p.done)
-	p.done = p.done[:0]
-	for _, b := range p.parted {
+	clear(s.done)
+	s.done = s.done[:0]
+	for _, b := range s.parted {
 		p.store(b)
 	}
-	clear(p.parted)
-	p.parted = p.parted[:0]
+	clear(s.parted)
+	s.parted = s.parted[:0]
 }
 
 // give takes back the buffer b, which no Event points to.

@@ -62,6 +62,7 @@ func (m *messages) answer(f *feed, s *stream, x *call, code int) {
 	x.Status, x.ResponseStart = code, s.began
 	x.flags |= hasResponse
 	f.emit(ResponseSeen, x)
+	f.sh.out[len(f.sh.out)-1].Early = x.RequestEnd == 0
 }
 
 // answerHead reads the head h of an answer.

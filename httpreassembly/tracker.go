@@ -112,10 +112,37 @@ func (t *Tracker) done() []Event {
 // Recycle says that the Events returned since the last call were consumed:
 // what they point to may be used again.
 func (t *Tracker) Recycle() {
-	t.spare = append(t.spare, t.given...)
-	clear(t.given)
-	t.given = t.given[:0]
+	t.restore(&t.given)
 	t.pool.recycle()
+}
+
+func (t *Tracker) restore(given *[]*Connection) {
+	t.spare = append(t.spare, *given...)
+	clear(*given)
+	*given = (*given)[:0]
+}
+
+// Spent is what the Events of some calls point to and the Tracker has done
+// with. Who consumes Events later than the Tracker makes them, in another
+// goroutine, takes it away with them, and gives it back with Reuse. The zero
+// value is empty.
+type Spent struct {
+	given []*Connection
+	calls spentCalls
+}
+
+// Take moves what is spent since the last Recycle or Take to s, which is
+// empty.
+func (t *Tracker) Take(s *Spent) {
+	t.given, s.given = s.given, t.given
+	t.pool.spentCalls, s.calls = s.calls, t.pool.spentCalls
+}
+
+// Reuse takes back what Take gave: those Events were consumed. s is empty
+// afterwards.
+func (t *Tracker) Reuse(s *Spent) {
+	t.restore(&s.given)
+	t.pool.reuse(&s.calls)
 }
 
 // Stats returns the counters and gauges.

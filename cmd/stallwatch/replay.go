@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -77,6 +78,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 		rep = report.New(o.Rules, report.Options{Version: release, Sources: names(paths), Redact: f.redact == "on"})
 		sinks = append(sinks, rep)
 	}
+	o.Apart = runtime.GOMAXPROCS(0) > 1
 	pipe, err := pipeline.New(o, sinks...)
 	if err != nil {
 		return err

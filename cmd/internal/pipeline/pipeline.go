@@ -17,6 +17,10 @@ type Options struct {
 	Rules   *rules.Set             // required
 	Shards  int                    // trackers that work in parallel (0: 1)
 	Round   int                    // segments a round, with more than one shard (0: 1024)
+	// Apart moves detection and the Sinks to a goroutine of their own, with
+	// one shard: they then lag behind the Items until one comes that is no
+	// packet, or Flush is called. What is told does not change.
+	Apart bool
 }
 
 // MaxShards bounds Options.Shards: beyond the merge costs more than it gains.
@@ -34,6 +38,7 @@ type Pipeline struct {
 	findings []detect.Finding
 	now      capture.Time
 	round    round
+	judge    *judge // nil unless Options.Apart
 }
 
 // New makes a Pipeline that reports to sinks, in their order.
@@ -61,6 +66,9 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 		p.shards = append(p.shards, newShard(tracker, o.Rules))
 	}
 	p.round.init(o.Round, o.Shards)
+	if o.Apart && o.Shards == 1 {
+		p.judge = &judge{p: p}
+	}
 	return p, nil
 }
 
@@ -99,9 +107,7 @@ func (p *Pipeline) Item(it *capture.Item) {
 		p.packet(it)
 		return
 	}
-	if len(p.shards) > 1 {
-		p.Flush()
-	}
+	p.Flush()
 	p.advance(it.At)
 	switch it.Kind {
 	case capture.HostSampled:
@@ -136,16 +142,24 @@ func (p *Pipeline) packet(it *capture.Item) {
 	}
 	sh := p.shards[0]
 	sh.segment(&p.seg)
-	if len(sh.events) > 0 {
-		p.deliver(sh)
+	switch {
+	case p.judge != nil:
+		if len(sh.events) >= judgeBatch {
+			p.judge.send(sh)
+		}
+	case len(sh.events) > 0:
+		p.deliver(&sh.told)
 		sh.recycle()
 	}
 }
 
-// Flush works off a round in progress; with one shard there never is one. A
-// caller that pauses between Items (a live source that is idle) need not call
-// it: every Item but a packet does.
+// Flush works off a round in progress; with one shard, and nothing Apart,
+// there never is one. A caller that pauses between Items (a live source that
+// is idle) need not call it: every Item but a packet does.
 func (p *Pipeline) Flush() {
+	if p.judge != nil {
+		p.judge.flush(p.shards[0])
+	}
 	if len(p.round.segments) == 0 {
 		return
 	}
@@ -166,7 +180,8 @@ func (p *Pipeline) Finish(now capture.Time) {
 	p.findings = p.engine.Finish(p.findings[:0], now)
 	p.report()
 	for _, sh := range p.shards {
-		sh.events = sh.tracker.Finish(sh.events[:0], now)
+		sh.told.clear()
+		sh.events = sh.tracker.Finish(sh.events, now)
 		sh.classify(0)
 	}
 	p.merge()
@@ -190,11 +205,11 @@ func (p *Pipeline) advance(now capture.Time) {
 // deadlines before packets, then by Conn.
 func (p *Pipeline) merge() {
 	if len(p.shards) == 1 {
-		p.deliver(p.shards[0])
+		p.deliver(&p.shards[0].told)
 		return
 	}
 	for _, sh := range p.shards {
-		order(sh.events)
+		sh.order()
 		sh.next = 0
 	}
 	for {
@@ -207,20 +222,19 @@ func (p *Pipeline) merge() {
 		if first == nil {
 			return
 		}
-		p.event(first, &first.events[first.next])
+		p.event(&first.events[first.next], first.verdicts[first.next])
 		first.next++
 	}
 }
 
-func (p *Pipeline) deliver(sh *shard) {
-	order(sh.events)
-	for i := range sh.events {
-		p.event(sh, &sh.events[i])
+func (p *Pipeline) deliver(t *told) {
+	t.order()
+	for i := range t.events {
+		p.event(&t.events[i], t.verdicts[i])
 	}
 }
 
-func (p *Pipeline) event(sh *shard, ev *httpreassembly.Event) {
-	v := sh.verdict(ev)
+func (p *Pipeline) event(ev *httpreassembly.Event, v *rules.Verdict) {
 	p.findings = p.engine.Observe(p.findings[:0], ev, v)
 	// What was due before the event is told before it, what the event caused
 	// after it.
@@ -245,7 +259,7 @@ func (p *Pipeline) tell(fs []detect.Finding) {
 	}
 }
 
-// Stats describes the run so far.
+// Stats describes the run so far; call Flush before if something is Apart.
 func (p *Pipeline) Stats() Stats {
 	st := p.stats
 	d := p.dec.Stats()

@@ -11,12 +11,21 @@ import (
 // shard is a tracker with its part of the flows, and the verdicts on the
 // requests it found. One goroutine at a time works on it.
 type shard struct {
-	tracker  *httpreassembly.Tracker
-	rules    *rules.Set
+	tracker *httpreassembly.Tracker
+	rules   *rules.Set
+	told
+	slots []*[slotBlock]rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
+	next  int                         // of events, while merging
+}
+
+// slotBlock verdicts lie together, and never move: who consumes the events
+// may be another goroutine.
+const slotBlock = 64
+
+// told are events that were not consumed yet.
+type told struct {
 	events   []httpreassembly.Event
-	verdicts []rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
-	segments []int           // of the round: indices into round.segments
-	next     int             // of events, while merging
+	verdicts []*rules.Verdict // on the exchange of each event, as of the event; nil if there is none
 }
 
 func newShard(o httpreassembly.Options, set *rules.Set) *shard {
@@ -38,8 +47,12 @@ func (sh *shard) advance(now capture.Time) {
 }
 
 func (sh *shard) recycle() {
-	sh.events = sh.events[:0]
+	sh.told.clear()
 	sh.tracker.Recycle()
+}
+
+func (t *told) clear() {
+	t.events, t.verdicts = t.events[:0], t.verdicts[:0]
 }
 
 // classify names the command of every request that is whole since event n.
@@ -47,36 +60,35 @@ func (sh *shard) recycle() {
 // and because shards do it in parallel.
 func (sh *shard) classify(n int) {
 	for i := n; i < len(sh.events); i++ {
-		switch ev := &sh.events[i]; ev.Kind {
+		ev := &sh.events[i]
+		x := ev.Exchange
+		if x == nil {
+			sh.verdicts = append(sh.verdicts, nil)
+			continue
+		}
+		v := sh.slot(x.Slot)
+		switch ev.Kind {
 		case httpreassembly.RequestStarted:
-			*sh.slot(ev.Exchange.Slot) = rules.Verdict{}
+			v.Command = nil
 		case httpreassembly.RequestSeen:
-			x := ev.Exchange
-			*sh.slot(x.Slot) = sh.rules.Classify(&rules.Request{
+			*v = sh.rules.Classify(&rules.Request{
 				Method: x.Method, Target: x.Target,
 				ContentType: x.ContentType, ContentEncoding: x.ContentEncoding,
 				Body: x.Body, BodyBytes: x.RequestBody,
 			})
 		}
+		if v.Command == nil {
+			v = nil
+		}
+		sh.verdicts = append(sh.verdicts, v)
 	}
 }
 
 func (sh *shard) slot(i int32) *rules.Verdict {
-	for int(i) >= len(sh.verdicts) {
-		sh.verdicts = append(sh.verdicts, rules.Verdict{})
+	for int(i) >= len(sh.slots)*slotBlock {
+		sh.slots = append(sh.slots, new([slotBlock]rules.Verdict))
 	}
-	return &sh.verdicts[i]
-}
-
-func (sh *shard) verdict(ev *httpreassembly.Event) *rules.Verdict {
-	x := ev.Exchange
-	if x == nil || x.RequestEnd == 0 || x.RequestEnd > ev.At || int(x.Slot) >= len(sh.verdicts) {
-		return nil // with several shards the whole round is folded by now: the verdict may be there before its time
-	}
-	if v := &sh.verdicts[x.Slot]; v.Command != nil {
-		return v
-	}
-	return nil
+	return &sh.slots[i/slotBlock][i%slotBlock]
 }
 
 // before is the total order of events over shards.
@@ -92,10 +104,11 @@ func before(a, b *httpreassembly.Event) bool {
 
 // order sorts one shard's events, which are nearly always in order: only
 // deadlines that fall on the same instant may not be. Stable.
-func order(events []httpreassembly.Event) {
-	for i := 1; i < len(events); i++ {
-		for j := i; j > 0 && before(&events[j], &events[j-1]); j-- {
-			events[j], events[j-1] = events[j-1], events[j]
+func (t *told) order() {
+	for i := 1; i < len(t.events); i++ {
+		for j := i; j > 0 && before(&t.events[j], &t.events[j-1]); j-- {
+			t.events[j], t.events[j-1] = t.events[j-1], t.events[j]
+			t.verdicts[j], t.verdicts[j-1] = t.verdicts[j-1], t.verdicts[j]
 		}
 	}
 }

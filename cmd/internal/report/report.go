@@ -74,13 +74,11 @@ func (r *Report) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 	}
 	switch ev.Kind {
 	case httpreassembly.RequestSeen:
-		// An Exchange may have gone on since the event: the times say what
-		// was so at the event's instant.
-		if x := ev.Exchange; x.ResponseStart == 0 || x.ResponseStart > ev.At {
+		if !ev.Early {
 			r.inFlight.add(ev.At, 1)
 		}
 	case httpreassembly.ResponseSeen:
-		if x := ev.Exchange; x.RequestEnd != 0 && x.RequestEnd <= ev.At {
+		if !ev.Early {
 			r.inFlight.add(ev.At, -1)
 		}
 	case httpreassembly.ExchangeDone:

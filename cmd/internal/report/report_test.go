@@ -271,7 +271,7 @@ func TestInFlightWithLateReading(t *testing.T) {
 		r.Event(&ev, nil)
 	}
 	early := &httpreassembly.Exchange{RequestStart: after(sec), RequestEnd: after(sec + 9*ms), ResponseStart: after(sec + 5*ms), ResponseEnd: after(sec + 10*ms), Outcome: httpreassembly.Answered}
-	for _, ev := range []httpreassembly.Event{{At: early.ResponseStart, Kind: httpreassembly.ResponseSeen}, {At: early.RequestEnd, Kind: httpreassembly.RequestSeen}, {At: early.ResponseEnd, Kind: httpreassembly.ExchangeDone}} {
+	for _, ev := range []httpreassembly.Event{{At: early.ResponseStart, Kind: httpreassembly.ResponseSeen, Early: true}, {At: early.RequestEnd, Kind: httpreassembly.RequestSeen, Early: true}, {At: early.ResponseEnd, Kind: httpreassembly.ExchangeDone}} {
 		ev.Exchange = early
 		r.Event(&ev, nil)
 	}
