@@ -105,7 +105,7 @@ func playFlood6(ctx context.Context, st *Stage) error {
 	})
 }
 
-// playSYNFlood sends 3000 SYNs in 10 s from addresses that never answer. The
+// playSYNFlood sends 3600 SYNs in 12 s from addresses that never answer. The
 // node listens with the backlog of Undertow, 1000.
 func playSYNFlood(ctx context.Context, st *Stage) error {
 	p, addrs, err := overVethPrepared(st, roomy, "tcp port 14265", "sysctl -qw net.core.somaxconn=1000")
@@ -116,7 +116,7 @@ func playSYNFlood(ctx context.Context, st *Stage) error {
 	if err := st.run("ip route add " + crowd.String() + " via " + addrs[0].String()); err != nil {
 		return err
 	}
-	sources := spread(crowd, 3000)
+	sources := spread(crowd, 3600)
 	s := quietly(8*time.Second, 40*time.Second)
 	s.Clients.Sources = addrs[:honest]
 	return st.playWith(ctx, &cast{node: p}, s, true, func(ctx context.Context, c *cast) error {

@@ -42,7 +42,7 @@ func Scenarios() []Scenario {
 		{"reset_clients", "the attack by clients that leave by RST: descriptors run out, and no socket is to be seen", playResets},
 		{"leak_keepalive", "clients that are answered once and never close: descriptors run out without CLOSE_WAIT", playLeak},
 		{"conn_flood", "connections that send nothing: 80 in 4 s, and 35 s later more, until the node has no descriptor left", playConnFlood},
-		{"syn_flood", "3000 SYNs in 10 s from addresses that never answer", playSYNFlood},
+		{"syn_flood", "3600 SYNs in 12 s from addresses that never answer", playSYNFlood},
 		{"accept_queue", "the node stops accepting for 25 s with a backlog of 32", playAcceptQueue},
 		{"pow_burst", "eight clients at once let the node do their proof of work", playPoW},
 		{"admin_probe", "the operator's commands from outside; addNeighbors and setApiRateLimit are answered 200, the others 401", playAdmin},
