@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +66,23 @@ func TestRead(t *testing.T) {
 	want := "fds 3 of 128, unaccepted 2 (1 half closed), queue 3, map[close_wait:2 established:3 listen:1 time_wait:1]"
 	if got != want {
 		t.Errorf("got  %s\nwant %s\ntable\n%s", got, want, tcpTable)
+	}
+	var successor atomic.Int64
+	successor.Store(7)
+	if tr, err = read(proc, Target{PID: 6, Port: 14265, Successor: &successor}); err != nil || tr.PID != 7 || tr.FDs != 3 {
+		t.Errorf("got %+v (%v), want the truth of the process that took over", tr, err)
+	}
+}
+
+// TestSpread: a crowd has no address twice.
+func TestSpread(t *testing.T) {
+	seen := map[netip.Addr]bool{}
+	crowd := netip.MustParsePrefix("10.79.0.0/16")
+	for _, a := range spread(crowd, 3600) {
+		if seen[a] || !crowd.Contains(a) || a == crowd.Addr() {
+			t.Fatalf("%s is there twice or not of %s", a, crowd)
+		}
+		seen[a] = true
 	}
 }
 
