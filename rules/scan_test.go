@@ -17,7 +17,7 @@ func inCuts(s *Set, r *Request, body []byte, rnd *rand.Rand) Verdict {
 		c.Write(append([]byte(nil), body[:n]...))
 		body = body[n:]
 	}
-	return s.ClassifyScan(r, c)
+	return c.Classify(r)
 }
 
 // sameAtOnce holds a Scan in any cut to Classify of the whole.
@@ -97,7 +97,7 @@ func TestCommandBehindLongLists(t *testing.T) {
 		for i := 0; i < len(body); i += 1448 {
 			c.Write([]byte(body[i:min(i+1448, len(body))]))
 		}
-		v := s.ClassifyScan(&Request{Method: []byte("POST"), Target: []byte("/"), BodyBytes: int64(len(body))}, c)
+		v := c.Classify(&Request{Method: []byte("POST"), Target: []byte("/"), BodyBytes: int64(len(body))})
 		if v.Command.Name != "getBalances" || v.Cut {
 			t.Errorf("%.60q… of %d bytes: %s because of %s, cut %v; want getBalances", body, len(body), v.Command.Name, v.Why, v.Cut)
 		}
@@ -131,7 +131,7 @@ func BenchmarkScan(b *testing.B) {
 				for i := 0; i < len(body); i += piece {
 					c.Write(body[i:min(i+piece, len(body))])
 				}
-				s.ClassifyScan(&Request{BodyBytes: int64(len(body))}, c)
+				c.Classify(&Request{BodyBytes: int64(len(body))})
 			}
 		})
 	}

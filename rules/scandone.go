@@ -76,10 +76,10 @@ func (c *Scan) endValue() {
 	c.take()
 }
 
-// ClassifyScan names the command of a request whose content c has read; the
-// Body of r is not looked at. c cannot be used afterwards.
-func (s *Set) ClassifyScan(r *Request, c *Scan) Verdict {
-	v := &c.v
+// Classify names the command of a request whose content c has read; the Body
+// of r is not looked at. c cannot be used afterwards.
+func (c *Scan) Classify(r *Request) Verdict {
+	s, v := c.set, &c.v
 	v.Cut = r.BodyBytes > c.fed
 	if cmd := s.fallback.options; cmd != nil && string(r.Method) == "OPTIONS" {
 		return Verdict{Calls: 1, Shape: Shape{params: &s.params}, Cut: v.Cut, Command: cmd, Why: whyOptions}

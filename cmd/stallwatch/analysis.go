@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -23,6 +25,7 @@ type analysis struct {
 	fdLimit int
 	workers int
 	shards  int
+	memory  string
 }
 
 func (a *analysis) register(f *pflag.FlagSet, ports string) {
@@ -31,7 +34,20 @@ func (a *analysis) register(f *pflag.FlagSet, ports string) {
 	f.StringVar(&a.api, "api", "auto", "how a request names its command: "+strings.Join(rules.Default().APIs(), ", ")+"; auto looks at each request")
 	f.IntVar(&a.fdLimit, "fd-limit", 4096, "the node's limit of open files, assumed where its process cannot be asked")
 	f.IntVar(&a.workers, "workers", 16, "calls the node works on at once (IRI: 8 for each core, at least 16)")
+	f.StringVar(&a.memory, "memory", "128MiB", "what the analysis may take, as in 512MiB: it sets every bound; beyond it less is followed, and said so")
 	f.IntVar(&a.shards, "shards", 1, "connection trackers that work in parallel; the output is the same")
+}
+
+// maxMemory bounds --memory: a typing error must not take the machine.
+const maxMemory = 1 << 40
+
+// limitMemory tells the collector to keep to the bound that o divides: it
+// works harder as the heap comes near. An operator's own GOMEMLIMIT goes
+// first.
+func limitMemory(o pipeline.Options) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(o.Memory)
+	}
 }
 
 // options checks the flags; fallback are the ports when none was given.
@@ -58,7 +74,15 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 			return pipeline.Options{}, usage(fmt.Errorf("%s %d: want a number from 1 to %d", n.flag, n.value, n.hi))
 		}
 	}
+	memory, err := config.Size(a.memory)
+	if err == nil && (memory < pipeline.MinMemory || memory > maxMemory) {
+		err = fmt.Errorf("%s: want %d MiB to %d GiB", a.memory, pipeline.MinMemory>>20, int64(maxMemory)>>30)
+	}
+	if err != nil {
+		return pipeline.Options{}, usage(fmt.Errorf("--memory: %w", err))
+	}
 	return pipeline.Options{
+		Memory:  memory,
 		Tracker: httpreassembly.Options{Ports: ports},
 		Detect:  detect.Options{FDLimit: a.fdLimit, Workers: a.workers},
 		Rules:   set,

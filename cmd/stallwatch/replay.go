@@ -61,6 +61,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	if err != nil {
 		return err
 	}
+	limitMemory(o)
 	src, err := openAhead(paths, std.in)
 	if err != nil {
 		return err

@@ -92,6 +92,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
 	if f.redact != "on" && f.redact != "off" {
 		return usage(fmt.Errorf("--redact %q: want on or off", f.redact))
 	}
+	limitMemory(o)
 	log, err := newLogger(std.err, f.logFormat)
 	if err != nil {
 		return err

@@ -61,12 +61,20 @@ var reassembly = []struct {
 	{desc("reassembly_unacceptable_segments_total", "Segments the node drops for another reason: outside the window, or without ACK."), func(s *httpreassembly.Stats) uint64 { return s.Unacceptable }},
 	{desc("reassembly_late_segments_total", "Segments of connections that had ended."), func(s *httpreassembly.Stats) uint64 { return s.Tombstoned }},
 	{desc("reassembly_unadmitted_connections_total", "Connections not followed because every place was taken by one that must stay."), func(s *httpreassembly.Stats) uint64 { return s.Unadmitted }},
+	{desc("reassembly_untracked_requests_total", "Requests not followed because too many calls are alive, or memory is short."), func(s *httpreassembly.Stats) uint64 { return s.Untracked }},
+	{desc("reassembly_forgotten_connections_total", "Ended connections forgotten before their time."), func(s *httpreassembly.Stats) uint64 { return s.TombsDropped }},
 	{desc("reassembly_gaps_total", "Holes in connections: bytes that were not captured."), func(s *httpreassembly.Stats) uint64 { return s.Gaps }},
 	{desc("reassembly_gap_bytes_total", "Bytes in those holes, where known."), func(s *httpreassembly.Stats) uint64 { return s.GapBytes }},
 	{desc("reassembly_buffer_dropped_bytes_total", "Payload dropped because a bound was reached."), func(s *httpreassembly.Stats) uint64 { return s.BufferDropped }},
 	{desc("reassembly_unpaired_responses_total", "Answers that could not be given to a request for certain."), func(s *httpreassembly.Stats) uint64 { return s.UnpairedResponses }},
 	{desc("reassembly_connections_opened_total", "Connections that began or were picked up."), func(s *httpreassembly.Stats) uint64 { return s.Opened }},
 }
+
+var (
+	level     = desc("reassembly_level", "How much is read for lack of memory: 0 all, 1 no long contents, 2 no contents, 3 no further calls.")
+	degraded  = desc("reassembly_degraded_total", "How often a level was entered for lack of memory.", "level")
+	unscanned = desc("reassembly_unscanned_contents_total", "Long contents that were not read for their command: too many at once.")
+)
 
 var buffered = desc("reassembly_buffered_bytes", "Bytes buffered behind holes and in messages.")
 
@@ -90,6 +98,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.host(s)
 	e.capture(s, c.m.opts.Now())
 	e.tracker(&s.stats.Tracker)
+	e.counter(unscanned, s.stats.Unscanned)
 	e.detect(s)
 }
 
@@ -166,6 +175,10 @@ func (e emitter) tracker(st *httpreassembly.Stats) {
 		e.counter(reassembly[i].desc, reassembly[i].get(st))
 	}
 	e.gauge(buffered, float64(st.Buffered))
+	e.gauge(level, float64(st.Level))
+	for l := httpreassembly.LevelCommands; l < httpreassembly.NumLevels; l++ {
+		e.counter(degraded, st.Degraded[l], text.Level(l))
+	}
 	e.counter(evicted, st.EvictedHalfOpen, "half_open")
 	e.counter(evicted, st.EvictedIdle, "idle")
 	e.counter(evicted, st.EvictedBusy, "busy")

@@ -15,8 +15,13 @@ type Options struct {
 	Tracker httpreassembly.Options // bounds are for the whole; shards divide them
 	Detect  detect.Options         // what is not set is filled in from Rules, as detect.Options.WithRules does
 	Rules   *rules.Set             // required
-	Shards  int                    // trackers that work in parallel (0: 1)
-	Round   int                    // segments a round, with more than one shard (0: 1024)
+	Decode  decode.Options         // what fragments may take
+	Memory  int64                  // bytes that the whole may take; sets every bound that is not set (0: the packages' defaults)
+	// MaxScans bounds the contents beyond Tracker.BodyPrefix that are read
+	// for their command while they come (0: 1024). Further ones have none.
+	MaxScans int
+	Shards   int // trackers that work in parallel (0: 1)
+	Round    int // segments a round, with more than one shard (0: 1024)
 	// Apart moves detection and the Sinks to a goroutine of their own, with
 	// one shard: they then lag behind the Items until one comes that is no
 	// packet, or Flush is called. What is told does not change.
@@ -52,6 +57,10 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 	if o.Shards < 0 || o.Shards > MaxShards {
 		return nil, fmt.Errorf("%d shards: want 1 to %d", o.Shards, MaxShards)
 	}
+	o, err := o.bounded()
+	if err != nil {
+		return nil, err
+	}
 	detectors, err := o.Detect.WithRules(o.Rules)
 	if err != nil {
 		return nil, err
@@ -60,10 +69,10 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{dec: decode.New(decode.Options{}), engine: engine, sinks: sinks, detect: o.Detect}
-	tracker := divided(o.Tracker, o.Shards)
+	p := &Pipeline{dec: decode.New(o.Decode), engine: engine, sinks: sinks, detect: o.Detect}
+	o = o.divided()
 	for range o.Shards {
-		p.shards = append(p.shards, newShard(tracker, o.Rules))
+		p.shards = append(p.shards, newShard(o))
 	}
 	p.round.init(o.Round, o.Shards)
 	if o.Apart && o.Shards == 1 {
@@ -74,10 +83,16 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 
 // divided gives each of n shards its part of the bounds. Which flow lands
 // where is a hash's choice, so a bound may be felt a little early: never late.
-func divided(o httpreassembly.Options, n int) httpreassembly.Options {
-	o = o.WithDefaults()
-	o.MaxConns = max(o.MaxConns/n, 1)
-	o.MaxBuffered = max(o.MaxBuffered/int64(n), 1)
+func (o Options) divided() Options {
+	def(&o.MaxScans, 1024)
+	o.MaxScans = max(o.MaxScans/o.Shards, 1)
+	o.Tracker = o.Tracker.WithDefaults()
+	t := &o.Tracker
+	t.BodyParts = true
+	t.MaxConns = max(t.MaxConns/o.Shards, 1)
+	t.MaxExchanges = max(t.MaxExchanges/o.Shards, 1)
+	t.MaxTombs = max(t.MaxTombs/o.Shards, 1)
+	t.MaxBuffered = max(t.MaxBuffered/int64(o.Shards), 1)
 	return o
 }
 
@@ -267,9 +282,11 @@ func (p *Pipeline) Stats() Stats {
 	for reason, n := range d.Skips() {
 		st.Decode.Skipped = append(st.Decode.Skipped, Skip{reason, n})
 	}
+	st.Detect = p.engine.Stats()
 	for _, sh := range p.shards {
 		t := sh.tracker.Stats()
 		st.Tracker.Add(&t)
+		st.Unscanned += sh.contents.missed
 	}
 	return st
 }

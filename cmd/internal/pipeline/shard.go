@@ -14,8 +14,9 @@ type shard struct {
 	tracker *httpreassembly.Tracker
 	rules   *rules.Set
 	told
-	slots []*[slotBlock]rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
-	next  int                         // of events, while merging
+	slots    []*[slotBlock]rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
+	next     int                         // of events, while merging
+	contents contents                    // that come in parts
 }
 
 // slotBlock verdicts lie together, and never move: who consumes the events
@@ -28,8 +29,8 @@ type told struct {
 	verdicts []*rules.Verdict // on the exchange of each event, as of the event; nil if there is none
 }
 
-func newShard(o httpreassembly.Options, set *rules.Set) *shard {
-	return &shard{tracker: httpreassembly.New(o), rules: set}
+func newShard(o Options) *shard {
+	return &shard{tracker: httpreassembly.New(o.Tracker), rules: o.Rules, contents: newContents(o.MaxScans)}
 }
 
 func (sh *shard) segment(s *capture.Segment) {
@@ -59,9 +60,18 @@ func (t *told) clear() {
 // It happens here and not at the merge because the body is there only now,
 // and because shards do it in parallel.
 func (sh *shard) classify(n int) {
+	k := n
 	for i := n; i < len(sh.events); i++ {
 		ev := &sh.events[i]
 		x := ev.Exchange
+		if ev.Kind == httpreassembly.BodyPart { // nobody else's
+			sh.contents.part(sh.rules, x, sh.tracker.Part(ev))
+			continue
+		}
+		if k != i {
+			sh.events[k] = *ev
+		}
+		k++
 		if x == nil {
 			sh.verdicts = append(sh.verdicts, nil)
 			continue
@@ -71,17 +81,26 @@ func (sh *shard) classify(n int) {
 		case httpreassembly.RequestStarted:
 			v.Command = nil
 		case httpreassembly.RequestSeen:
-			*v = sh.rules.Classify(&rules.Request{
-				Method: x.Method, Target: x.Target,
-				ContentType: x.ContentType, ContentEncoding: x.ContentEncoding,
-				Body: x.Body, BodyBytes: x.RequestBody,
-			})
+			*v = sh.judge(x)
+		case httpreassembly.ExchangeDone:
+			if x.RequestEnd == 0 {
+				sh.contents.end(sh.rules, x) // it never was whole
+			}
 		}
 		if v.Command == nil {
 			v = nil
 		}
 		sh.verdicts = append(sh.verdicts, v)
 	}
+	sh.events = sh.events[:k]
+}
+
+// judge names the command of x, whose request is whole.
+func (sh *shard) judge(x *httpreassembly.Exchange) rules.Verdict {
+	if v, ok := sh.contents.end(sh.rules, x); ok {
+		return v
+	}
+	return sh.rules.Classify(requestOf(x))
 }
 
 func (sh *shard) slot(i int32) *rules.Verdict {

@@ -30,6 +30,8 @@ type Stats struct {
 	Loss        capture.Loss // the sum
 	Decode      DecodeStats
 	Tracker     httpreassembly.Stats
+	Detect      detect.Stats
+	Unscanned   uint64 // long contents that were not read for their command: beyond Options.MaxScans
 	// Broken says where the sources could not be read on, a line each and
 	// safe to print. The pipeline does not know: whoever reads the source
 	// fills it in.

@@ -112,6 +112,14 @@
 //	kernel, interface  packets dropped
 //	gaps, gap_bytes    holes in connections, and their size where it is known
 //
+// # level
+//
+// Memory is short, or suffices again: less or more is read than before.
+//
+//	time
+//	level            full, commands (contents are not kept), headers (nor read), states (no
+//	                 further calls are followed)
+//
 // # alert
 //
 // An alert fired, escalated, or was resolved.
@@ -142,4 +150,5 @@
 //	skipped          frames that are no TCP segment: reason -> count
 //	refused, syn_unanswered  connections that never came to be
 //	lost_packets, gap_bytes
+//	bounds           what was given up because a bound of --memory was reached: name -> count
 package records

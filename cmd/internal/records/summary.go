@@ -46,6 +46,15 @@ func (t *tally) alert(a *detect.Alert) {
 	}
 }
 
+// level writes that less or more is read than before.
+func (r *Writer) level(ev *httpreassembly.Event) {
+	l := &r.l
+	l.begin("level")
+	l.time("time", ev.At)
+	l.text("level", text.Level(httpreassembly.Level(ev.Bytes)))
+	r.done()
+}
+
 // Summary writes the last line of a run.
 func (r *Writer) Summary(st pipeline.Stats) {
 	if r.holes.n > 0 {
@@ -101,5 +110,12 @@ func (r *Writer) Summary(st pipeline.Stats) {
 	l.uint("syn_unanswered", t.unanswered)
 	l.uint("lost_packets", st.Loss.Kernel+st.Loss.Interface)
 	l.uint("gap_bytes", st.Tracker.GapBytes)
+	if reached := st.Bounds(); len(reached) > 0 {
+		l.open("bounds", '{')
+		for _, b := range reached {
+			l.uint(b.Name, b.N)
+		}
+		l.shut('}')
+	}
 	r.done()
 }

@@ -135,6 +135,8 @@ func (r *Writer) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 		r.holes.add(ev)
 	case httpreassembly.Refused:
 		r.tally.refused++
+	case httpreassembly.LevelChanged:
+		r.level(ev)
 	case httpreassembly.SynUnanswered:
 		r.tally.unanswered++
 	}

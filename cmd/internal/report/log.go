@@ -25,8 +25,27 @@ type Log struct{ log zerolog.Logger }
 // terminal, JSON otherwise.
 func NewLog(l zerolog.Logger) *Log { return &Log{l} }
 
-// Event implements pipeline.Sink: single exchanges are no news.
-func (g *Log) Event(*httpreassembly.Event, *rules.Verdict) {}
+// Event implements pipeline.Sink: single exchanges are no news. That less is
+// read than before is.
+func (g *Log) Event(ev *httpreassembly.Event, _ *rules.Verdict) {
+	if ev.Kind != httpreassembly.LevelChanged {
+		return
+	}
+	l := httpreassembly.Level(ev.Bytes)
+	if l == httpreassembly.LevelFull {
+		g.log.Info().Str("at", ev.At.String()).Msg("memory suffices again: everything is read")
+		return
+	}
+	g.log.Warn().Str("at", ev.At.String()).Str("level", text.Level(l)).Str("reads", reads[l]).
+		Msg("memory is short: less is read; see --memory")
+}
+
+// reads says what a level still reads.
+var reads = [httpreassembly.NumLevels]string{
+	httpreassembly.LevelCommands: "headers and the commands of contents",
+	httpreassembly.LevelHeaders:  "headers",
+	httpreassembly.LevelStates:   "connections and the answers to calls in flight",
+}
 
 // Finding implements pipeline.Sink.
 func (g *Log) Finding(f *detect.Finding) {

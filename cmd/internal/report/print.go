@@ -54,6 +54,13 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 	}
 	p.line("# Oddities:    %s", number(odd))
 	p.line("# Capture:     %s lost, %s in %s", plural(st.Loss.Kernel+st.Loss.Interface, "packet"), size(st.Tracker.GapBytes), plural(st.Tracker.Gaps, "hole"))
+	if reached := st.Bounds(); len(reached) > 0 {
+		var list []string
+		for _, b := range reached {
+			list = append(list, number(b.N)+" "+strings.ReplaceAll(b.Name, "_", " "))
+		}
+		p.wrap("# Bounds:      ", "#              ", strings.Join(list, ", "))
+	}
 	for i, b := range st.Broken {
 		if i == 10 {
 			p.line("# and %s", plural(uint64(len(st.Broken)-i), "more break"))

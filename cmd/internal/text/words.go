@@ -90,6 +90,16 @@ var alertStates = [...]string{detect.Firing: "firing", detect.Resolved: "resolve
 // AlertState names the state of an alert.
 func AlertState(s detect.State) string { return at(alertStates[:], int(s)) }
 
+var levels = [...]string{
+	httpreassembly.LevelFull:     "full",
+	httpreassembly.LevelCommands: "commands",
+	httpreassembly.LevelHeaders:  "headers",
+	httpreassembly.LevelStates:   "states",
+}
+
+// Level names how much of the traffic is read.
+func Level(l httpreassembly.Level) string { return at(levels[:], int(l)) }
+
 var oddities = [httpreassembly.NumOddities]string{
 	httpreassembly.OddNone:              "none",
 	httpreassembly.OverlapDiffers:       "overlap_differs",

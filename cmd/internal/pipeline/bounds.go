@@ -1,0 +1,40 @@
+package pipeline
+
+import "stallwatch/httpreassembly"
+
+// Bound is a bound that was reached, or a level that was, and how often.
+type Bound struct {
+	Name string // of a closed list
+	N    uint64
+}
+
+// Bounds lists what was not followed, kept or read because a bound was
+// reached: nothing is given up without its count. Counts of zero are left
+// out.
+func (st *Stats) Bounds() []Bound {
+	t, d := &st.Tracker, &st.Detect
+	var reached []Bound
+	for _, b := range []Bound{
+		{"evicted_half_open", t.EvictedHalfOpen},
+		{"evicted_idle", t.EvictedIdle},
+		{"evicted_busy", t.EvictedBusy},
+		{"unadmitted_connections", t.Unadmitted},
+		{"untracked_requests", t.Untracked},
+		{"forgotten_closed_connections", t.TombsDropped},
+		{"dropped_payload_bytes", t.BufferDropped},
+		{"unscanned_contents", st.Unscanned},
+		{"degraded_to_commands", t.Degraded[httpreassembly.LevelCommands]},
+		{"degraded_to_headers", t.Degraded[httpreassembly.LevelHeaders]},
+		{"degraded_to_states", t.Degraded[httpreassembly.LevelStates]},
+		{"calls_not_judged", d.CallsNotFollowed},
+		{"connections_not_judged", d.ConnsNotFollowed},
+		{"nodes_folded", d.NodesFolded},
+		{"nodes_forgotten", d.NodesEvicted},
+		{"incidents_suppressed", d.IncidentsSuppressed},
+	} {
+		if b.N > 0 {
+			reached = append(reached, b)
+		}
+	}
+	return reached
+}
