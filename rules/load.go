@@ -31,7 +31,10 @@ type Source struct {
 // before: a class, API or command that is known already is changed where the
 // file says something, a new one is added. All or nothing: with an error there
 // is no Set.
-func Load(files ...string) (*Set, error) {
+func Load(files ...string) (*Set, error) { return LoadOver(nil, files...) }
+
+// LoadOver is Load with sources laid over the files.
+func LoadOver(over []Source, files ...string) (*Set, error) {
 	sources := embedded()
 	for _, name := range files {
 		data, err := readLimited(name)
@@ -40,7 +43,7 @@ func Load(files ...string) (*Set, error) {
 		}
 		sources = append(sources, Source{name, data})
 	}
-	return Compile(sources...)
+	return Compile(append(sources, over...)...)
 }
 
 func readLimited(name string) ([]byte, error) {

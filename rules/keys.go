@@ -1,0 +1,60 @@
+package rules
+
+// Key documents a key of rule files.
+type Key struct {
+	Section, Name string
+	Value, Doc    string
+}
+
+// keys are all keys that the loader takes, by the words that its errors have
+// for the mapping they stand in. A test holds the two together.
+var keys = []Key{
+	{"a rule file", "classes", "mapping", "default budgets by class of command"},
+	{"a rule file", "apis", "list", "how requests name commands, and the commands"},
+	{"a rule file", "detectors", "mapping", "settings of the detectors, see below"},
+	{"a rule file", "alerts", "list", "free rules: alerts of your own"},
+
+	{"classes", "unknown", "budgets", "what has no class"},
+	{"classes", "instant", "budgets", "answers from memory"},
+	{"classes", "fast", "budgets", "one look into the database"},
+	{"classes", "work", "budgets", "work that the caller sizes"},
+	{"classes", "heavy", "budgets", "seconds are normal"},
+	{"classes", "job", "budgets", "proof of work and the like: its latency alone says nothing"},
+	{"classes", "stream", "budgets", "long polling and event streams: never a stall"},
+
+	{"class fast", "warn", "duration or never", "in flight longer than this, from the last byte of the request, is worth a warning; every class has it"},
+	{"class fast", "critical", "duration or never", "the same, critical"},
+
+	{"an API", "name", "word", "for --api and as a label"},
+	{"an API", "named_by", "json-key, json-rpc, route", "what names a command: a key of the body, the same also in batches, or method and path"},
+	{"an API", "key", "word", "that key (json-rpc: method)"},
+	{"an API", "ignore_case", "true, false", "whether the node takes command names in any case"},
+	{"an API", "parameters", "mapping", "what may be kept of the values of parameters"},
+	{"an API", "commands", "list", "the commands"},
+
+	{"parameters", "length", "list of words", "kind and length only"},
+	{"parameters", "number", "list of words", "and the value, if it is a number"},
+	{"parameters", "fingerprint", "list of words", "and a fingerprint, to know the same again"},
+	{"parameters", "nothing", "list of words", "not even that it was there"},
+
+	{"a command", "name", "text", `as on the wire; "debug_*" for all that begin so; "GET /path/{id}" or "ANY /path/*" for routes; OPTIONS; other for what has no name`},
+	{"a command", "class", "class", "its budgets, unless it has its own"},
+	{"a command", "warn", "duration or never", "its own budget"},
+	{"a command", "critical", "duration or never", "its own budget"},
+	{"a command", "lock", "word", "calls of one lock group wait for each other"},
+	{"a command", "canary", "true, false", "cheap and asked often: when it hangs all do"},
+	{"a command", "admin", "true, false", "changes or reveals the node itself"},
+	{"a command", "slow", "true, false", "may take long without anything being wrong"},
+
+	{"a free rule", "alert", "name in camel case", "the alert's name"},
+	{"a free rule", "on", "request, exchange, pending, node", "what it looks at: each request when it is whole (default), each call that ended, each call in flight once a second, the node once a second"},
+	{"a free rule", "when", "expression", "the condition, see below"},
+	{"a free rule", "by", "server, client, command", "what it counts over; the server always counts on its own, IPv6 clients by /64 (default: server)"},
+	{"a free rule", "more_than", "N per DURATION; N alone on pending", "fires when more than so many matched in so long (1s to 1h, exact to a tenth); on pending: when more match at once (default: any, within 10s)"},
+	{"a free rule", "for", "duration", "and that lasts so long (default: at once)"},
+	{"a free rule", "severity", "info, warning, critical", "(default: warning)"},
+	{"a free rule", "summary", "text with {{names}}", "what the alert says, one line of at most 300 bytes (default: made of the rule)"},
+}
+
+// Keys returns all keys of rule files, in the order of the documentation.
+func Keys() []Key { return keys }
