@@ -52,7 +52,6 @@ type moment struct {
 // bundle is an alert whose evidence is being gathered.
 type bundle struct {
 	alert   *detect.Alert
-	number  int
 	ends    capture.Time
 	from    capture.Time // packets later than this are not written yet
 	calls   []*detect.Pending
@@ -164,7 +163,6 @@ func (c *Collector) fire(a *detect.Alert) {
 	}
 	if c.busy.Load() >= maxOpen {
 		c.counts.busy.Add(1)
-		c.report(a, fmt.Errorf("%d bundles are being written already", maxOpen))
 		return
 	}
 	c.remember(k, had{a.At, a.Severity})
@@ -228,14 +226,7 @@ func (c *Collector) send(j *job) bool {
 	j.packets.Release()
 	c.busy.Add(-1)
 	c.counts.busy.Add(1)
-	c.report(j.alert, fmt.Errorf("the queue is full"))
 	return false
-}
-
-func (c *Collector) report(a *detect.Alert, err error) {
-	if c.o.Report != nil {
-		c.o.Report(Result{Alert: a, Err: err})
-	}
 }
 
 func since(items []capture.Item, after capture.Time) []capture.Item {

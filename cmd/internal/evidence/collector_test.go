@@ -34,6 +34,16 @@ func (h *heard) Finding(f *detect.Finding) {
 	}
 }
 
+// at is when the same alert of the same severity fired.
+func (h *heard) at(a *detect.Alert) (capture.Time, bool) {
+	for i := range h.alerts {
+		if h.alerts[i].Name == a.Name && h.alerts[i].Subject == a.Subject && h.alerts[i].Severity == a.Severity {
+			return h.alerts[i].At, true
+		}
+	}
+	return 0, false
+}
+
 func (h *heard) has(name, subject string) bool {
 	for i := range h.alerts {
 		if h.alerts[i].Name == name && h.alerts[i].Subject == subject {
@@ -129,6 +139,9 @@ func TestBundleReplaysToTheAlert(t *testing.T) {
 		seen[r.Alert.Name] = true
 		checkBundle(t, r.Path)
 		again := run(t, filepath.Join(r.Path, packetsFile), nil)
+		if at, ok := again.at(r.Alert); !ok || at.Sub(r.Alert.At).Abs() > time.Second {
+			t.Errorf("%s: the replay fires at %v, the run at %v", filepath.Base(r.Path), at, r.Alert.At)
+		}
 		if !again.has(r.Alert.Name, r.Alert.Subject) {
 			t.Errorf("%s does not replay to %s %s; got %d other alerts: %v", filepath.Base(r.Path), r.Alert.Name, r.Alert.Subject, len(again.alerts), names(again))
 		}
@@ -307,7 +320,7 @@ func TestTooManyAtOnce(t *testing.T) {
 	if err := c.Close(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if st := c.Stats(); st.Written != maxOpen || st.Busy != 5 || len(res.list) != maxOpen+5 {
+	if st := c.Stats(); st.Written != maxOpen || st.Busy != 5 || len(res.list) != maxOpen {
 		t.Errorf("%+v, %d results: want %d written and 5 busy", st, len(res.list), maxOpen)
 	}
 }
@@ -325,6 +338,49 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 	if _, err := New(Options{Dir: "/dev/null/x"}); err == nil {
 		t.Error("New in a file: no error")
+	}
+}
+
+// TestHangingDisk has a writer that does not come back: packets and alerts go
+// on, in bounded memory, and Close gives up.
+func TestHangingDisk(t *testing.T) {
+	hang := make(chan struct{})
+	c, res := collector(t, Options{Dir: t.TempDir(), RingBytes: 2 << 20, MinFree: 1, Free: func(string) (int64, bool) { <-hang; return 0, false }})
+	it := capture.Item{At: start, Kind: capture.PacketSeen, Packet: *numbered(1, 1500)}
+	for i := range 20_000 {
+		it.At += second / 10
+		c.Item(&it)
+		if i%100 == 0 {
+			c.Finding(alertAt(it.At, "CallStalled", fmt.Sprint(i), detect.Warning))
+		}
+	}
+	if n := len(c.ring.blocks) + len(c.ring.away); n > 2*c.ring.maxBlocks {
+		t.Errorf("%d blocks, want at most %d", n, 2*c.ring.maxBlocks)
+	}
+	if st := c.Stats(); st.Busy != 200-maxOpen {
+		t.Errorf("%+v: want all but %d alerts counted as busy", st, maxOpen)
+	}
+	if err := c.Close(time.Millisecond); err == nil {
+		t.Error("Close says that all is on disk")
+	}
+	close(hang)
+	c.done.Wait()
+	if len(res.list) != maxOpen {
+		t.Errorf("%d results, want %d", len(res.list), maxOpen)
+	}
+}
+
+// TestHostileZone: an address of a crafted side file may hold free text.
+func TestHostileZone(t *testing.T) {
+	bad := netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone("x\ntouch pwned\n"), 1)
+	a := &detect.Alert{At: start, Name: "CallStalled", Server: bad}
+	a.Evidence.Calls = []detect.CallRef{{Client: bad, Command: "getNodeInfo"}}
+	var r requests
+	r.init(a)
+	r.wanted[0].seen, r.wanted[0].method, r.wanted[0].target = true, "GET", "/"
+	line := appendTimeline(nil, a, []moment{{at: 1, node: &detect.Node{Server: bad}}, {at: 2, pending: &detect.Pending{Flow: capture.Flow{Client: bad}}}})
+	if text := string(r.script(a, true).text) + string(line); strings.Contains(text, "pwned") {
+		t.Errorf("got in:\n%s", text)
 	}
 }
 
@@ -348,7 +404,7 @@ func TestPacketsAreBounded(t *testing.T) {
 		c.Item(&it)
 	}
 	f := alertAt(it.At, "CallStalled", "a", detect.Warning)
-	f.Alert.Server = netip.AddrPort{}
+	f.Alert.Server = netip.MustParseAddrPort("127.0.0.1:14265")
 	c.Finding(f)
 	c.Close(time.Minute)
 	if len(res.list) != 1 || res.list[0].Err != nil {

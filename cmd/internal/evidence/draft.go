@@ -68,7 +68,7 @@ func (d *draft) init() {
 // its evidence names, or all of its server if it names none or is about the
 // node as a whole, whose descriptors and sockets every client takes.
 type selection struct {
-	server netip.AddrPort // invalid: any
+	server netip.AddrPort // invalid: any, if there are peers
 	peers  map[netip.Addr]bool
 }
 
@@ -97,7 +97,10 @@ func (s *selection) between(client, server netip.AddrPort) bool {
 	if s.server.IsValid() && s.server != server {
 		return false
 	}
-	return len(s.peers) == 0 || s.peers[client.Addr()]
+	if len(s.peers) == 0 {
+		return s.server.IsValid() // about no flow at all, as CaptureLoss is: nobody's packets
+	}
+	return s.peers[client.Addr()]
 }
 
 // take writes a job's packets and samples.

@@ -34,7 +34,8 @@ type Options struct {
 	ReplayFlags []string
 
 	// Report is told of each bundle, written or not, from the Collector's
-	// goroutine (nil: nobody is).
+	// goroutine (nil: nobody is). Alerts that were given no bundle are only
+	// counted: the packet path waits for nobody.
 	Report func(Result)
 	Now    func() time.Time                        // the wall clock, for the age of bundles (nil: time.Now)
 	Free   func(dir string) (bytes int64, ok bool) // of the disk (nil: statfs)

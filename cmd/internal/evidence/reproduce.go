@@ -130,7 +130,7 @@ ask() { curl --globoff --path-as-is --silent --show-error --max-time 120 --outpu
 // script writes the lines. Nothing of the wire stands outside of single
 // quotes, and nothing in quotes is of more than printable ASCII.
 func (r *requests) script(a *detect.Alert, full bool) (s script) {
-	server := a.Server.String()
+	server := plainEnd(a.Server)
 	if !a.Server.IsValid() {
 		server = "0.0.0.0:0"
 	}
@@ -142,13 +142,19 @@ func (r *requests) script(a *detect.Alert, full bool) (s script) {
 	}
 	for i := range found {
 		w := &found[i]
-		fmt.Fprintf(&b, "\n# %d: %s from %s, sent %s, unanswered for %s at the alert\n", i+1, comment(w.call.Command), w.call.Client, w.end, w.call.Age)
+		fmt.Fprintf(&b, "\n# %d: %s from %s, sent %s, unanswered for %s at the alert\n", i+1, comment(w.call.Command), plainEnd(w.call.Client), w.end, w.call.Age)
 		if f := w.line(&b, i+1, full); f != nil {
 			s.files = append(s.files, *f)
 		}
 	}
 	s.text = b.Bytes()
 	return s
+}
+
+// plainEnd prints an end without its zone, which is free text: it could come
+// from a crafted side file, and a line break in it would end a comment.
+func plainEnd(a netip.AddrPort) string {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()).String()
 }
 
 // comment makes s fit for a shell comment: one line of printable ASCII.

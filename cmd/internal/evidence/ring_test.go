@@ -152,6 +152,10 @@ func BenchmarkRingAdd(b *testing.B) {
 			r := NewRing(32<<20, time.Hour)
 			p := numbered(1, size.n)
 			at := capture.Time(1)
+			for range (34 << 20) / (size.n + headBytes) { // every block is there then
+				r.Add(at, p)
+				at++
+			}
 			b.ReportAllocs()
 			b.SetBytes(int64(size.n))
 			for b.Loop() {

@@ -30,7 +30,7 @@ func appendTimeline(dst []byte, a *detect.Alert, list []moment) []byte {
 			dst = appendAlert(dst, m.alert, m.alert == a)
 		case m.pending != nil:
 			p := m.pending
-			dst = fmt.Appendf(dst, "call   %s from %s unanswered for %s (%s)", text.Escape(commandOf(p)), p.Flow.Client, p.Age.Round(time.Millisecond), p.Cause)
+			dst = fmt.Appendf(dst, "call   %s from %s unanswered for %s (%s)", text.Escape(commandOf(p)), plainEnd(p.Flow.Client), p.Age.Round(time.Millisecond), p.Cause)
 		case m.node != nil:
 			dst = appendNode(dst, m.node)
 		default:
@@ -57,7 +57,7 @@ func appendAlert(dst []byte, a *detect.Alert, this bool) []byte {
 }
 
 func appendNode(dst []byte, n *detect.Node) []byte {
-	dst = fmt.Appendf(dst, "node   %s: %d connections, %d calls in flight, %d half closed by the client", n.Server, n.Connections, n.InFlight, n.CloseWait)
+	dst = fmt.Appendf(dst, "node   %s: %d connections, %d calls in flight, %d half closed by the client", plainEnd(n.Server), n.Connections, n.InFlight, n.CloseWait)
 	if n.InFlight > 0 {
 		dst = fmt.Appendf(dst, ", oldest %s", n.Oldest.Round(time.Millisecond))
 	}
