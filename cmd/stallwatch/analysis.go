@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -88,4 +89,16 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 		Rules:   set,
 		Shards:  a.shards,
 	}, nil
+}
+
+// replayFlags are the flags that make a replay judge as this run does.
+func (a *analysis) replayFlags() []string {
+	flags := []string{"--api", a.api, "--fd-limit", strconv.Itoa(a.fdLimit), "--workers", strconv.Itoa(a.workers), "--memory", a.memory}
+	for _, p := range a.ports {
+		flags = append(flags, "-p", p)
+	}
+	for _, r := range a.rules {
+		flags = append(flags, "--rules", r)
+	}
+	return flags
 }

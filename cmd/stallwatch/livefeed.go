@@ -91,9 +91,10 @@ type feed struct {
 	src  *live.Source
 	pipe *pipeline.Pipeline
 	rec  *replay.Recorder
-	// second is called about once a second of capture time, and sampled for
+	// item sees each Item before the pipeline does. second is called about once a second of capture time, and sampled for
 	// each look at the node's process, from the goroutine of run; nil is
 	// nobody.
+	item    func(*capture.Item)
 	second  func()
 	sampled func(*capture.Sample)
 }
@@ -113,6 +114,9 @@ func (f *feed) run() error {
 			if err = f.rec.Write(&it); err != nil {
 				break
 			}
+		}
+		if f.item != nil {
+			f.item(&it)
 		}
 		if f.pipe != nil {
 			f.pipe.Item(&it)

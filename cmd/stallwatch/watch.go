@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/signal"
 	"syscall"
 
@@ -17,10 +15,7 @@ import (
 	"stallwatch/cmd/internal/config"
 	"stallwatch/cmd/internal/metrics"
 	"stallwatch/cmd/internal/pipeline"
-	"stallwatch/cmd/internal/records"
-	"stallwatch/cmd/internal/report"
 	"stallwatch/cmd/internal/text"
-	"stallwatch/detect"
 )
 
 // watchFlags are what the watch command was told.
@@ -33,6 +28,9 @@ type watchFlags struct {
 	redact    string
 	metrics   string
 	logFormat string
+	notify    string
+	evidence  string
+	full      bool
 }
 
 func newWatch(std stdio) *cobra.Command {
@@ -51,6 +49,7 @@ It needs the right to capture: run it as root, or once
   stallwatch watch -i eth0 -p 14265,14267
   stallwatch watch -p 8545 --api jsonrpc --fd-limit 65535
   stallwatch watch --records - | jq .
+  stallwatch watch --notify /etc/stallwatch/notify.yaml --evidence /var/lib/stallwatch/evidence
   stallwatch watch -w incident.pcap 'not host 10.0.0.7'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,6 +67,9 @@ It needs the right to capture: run it as root, or once
 	fl.StringVar(&f.records, "records", "", "write the records as JSON lines to `FILE` (- for standard output)")
 	fl.StringVar(&f.redact, "redact", "on", "on|off: hide values of query parameters and long path segments in records")
 	fl.StringVar(&f.metrics, "metrics", metrics.DefaultAddr, "`ADDRESS` of /metrics and /healthz; empty: none")
+	fl.StringVar(&f.notify, "notify", "", "send alerts to the receivers of `FILE`: Discord, Slack, Alertmanager and others")
+	fl.StringVar(&f.evidence, "evidence", "", "write a bundle to `DIR` for each alert: packets, calls in flight, timeline, how to reproduce")
+	fl.BoolVar(&f.full, "evidence-full", false, "keep the values of parameters in bundles")
 	fl.StringVar(&f.logFormat, "log-format", "auto", "auto|console|json: auto is console on a terminal")
 	return c
 }
@@ -84,7 +86,7 @@ func (f *captureFlags) expression(args []string) error {
 	return nil
 }
 
-func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
+func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	o, err := f.options(config.DefaultPort)
 	if err != nil {
 		return err
@@ -97,49 +99,34 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
 	if err != nil {
 		return err
 	}
-	met := metrics.New(o.Rules, metrics.Options{Version: release})
-	if f.metrics != "" {
-		server, err := metrics.Listen(f.metrics, met)
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		log.Info().Str("url", "http://"+server.Addr()+"/metrics").Msg("metrics")
-	}
-	var tally tally
-	sinks := []pipeline.Sink{met, report.NewLog(log), &tally}
-	rec, closeRecords, err := f.openRecords(std, o)
+	out, err := f.openOutputs(std, log, o)
 	if err != nil {
 		return err
 	}
-	if rec != nil {
-		sinks = append(sinks, rec)
-	}
+	defer func() { err = errors.Join(err, out.close()) }()
 	src, problem, err := f.open(o.Tracker.Ports)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	pipe, err := pipeline.New(o, sinks...)
+	pipe, err := pipeline.New(o, out.sinks...)
 	if err != nil {
 		return err
 	}
 	fd := feed{src: src, pipe: pipe}
+	if out.evidence != nil {
+		fd.item = out.evidence.Item
+	}
 	if f.write != "" {
 		if fd.rec, err = replay.NewRecorder(f.write, replay.RecorderOptions{Overwrite: f.overwrite}); err != nil {
 			return err
 		}
 	}
-	var snap detect.Snapshot
 	reload := newReloader(log, &f.analysis)
 	defer reload.stop()
 	fd.second = func() {
 		reload.apply(pipe)
-		pipe.Snapshot(&snap)
-		met.Publish(pipe.Stats(), &snap)
-		if rec != nil {
-			rec.Flush() // the error is kept, and ends the run's report
-		}
+		out.publish(pipe)
 	}
 	fd.sampled = (&hostLog{log: log, problem: problem}).sample
 	f.greet(log, o, problem)
@@ -148,11 +135,10 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) error {
 	release := stopper(ctx, src, f.duration)
 	defer release()
 	err = fd.run()
-	if rec != nil {
-		rec.Summary(pipe.Stats())
-		err = errors.Join(err, closeRecords())
+	if out.records != nil {
+		out.records.Summary(pipe.Stats())
 	}
-	tally.write(std.err, src.Stats(), pipe.Stats())
+	out.tally.write(std.err, src.Stats(), pipe.Stats())
 	return err
 }
 
@@ -186,24 +172,4 @@ func (h *hostLog) sample(s *capture.Sample) {
 		h.pid = s.PID
 	}
 	h.problem = s.Err
-}
-
-// openRecords opens --records. The function it returns ends the stream.
-func (f *watchFlags) openRecords(std stdio, o pipeline.Options) (*records.Writer, func() error, error) {
-	if f.records == "" {
-		return nil, nil, nil
-	}
-	ro := records.Options{Version: release, Sources: f.interfaces, RulesDigest: o.Rules.Digest(), Redact: f.redact == "on"}
-	if f.records == "-" {
-		w := records.New(std.out, ro)
-		return w, w.Flush, nil
-	}
-	// Append: a restart of the daemon starts a new stream in the same file,
-	// and a log rotator may have moved the old one away.
-	file, err := os.OpenFile(f.records, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	w := records.New(io.Writer(file), ro)
-	return w, func() error { return errors.Join(w.Flush(), file.Close()) }, nil
 }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"stallwatch/cmd/internal/evidence"
+	"stallwatch/cmd/internal/metrics"
+	"stallwatch/cmd/internal/notify"
+	"stallwatch/cmd/internal/pipeline"
+	"stallwatch/cmd/internal/records"
+	"stallwatch/cmd/internal/report"
+	"stallwatch/detect"
+)
+
+// outputs is where a live run's findings go, and what has to be closed in the
+// end.
+type outputs struct {
+	sinks    []pipeline.Sink
+	metrics  *metrics.Metrics
+	records  *records.Writer     // nil: not asked for
+	evidence *evidence.Collector // nil: not asked for
+	tally    tally
+	snap     detect.Snapshot
+	closers  []func() error // called last to first
+}
+
+// drain is how long what is on its way out may take when the run ends.
+const drain = 5 * time.Second
+
+// openOutputs opens what the flags ask for. With an error nothing stays open.
+func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Options) (out *outputs, err error) {
+	out = &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
+	defer func() {
+		if err != nil {
+			out.close()
+		}
+	}()
+	out.sinks = []pipeline.Sink{out.metrics, report.NewLog(log), &out.tally}
+	if err := out.openMetrics(f.metrics, log); err != nil {
+		return nil, err
+	}
+	if err := out.openRecords(std, f, o); err != nil {
+		return nil, err
+	}
+	if err := out.openNotify(f.notify, log); err != nil {
+		return nil, err
+	}
+	return out, out.openEvidence(f, log)
+}
+
+func (out *outputs) openMetrics(addr string, log zerolog.Logger) error {
+	if addr == "" {
+		return nil
+	}
+	server, err := metrics.Listen(addr, out.metrics)
+	if err != nil {
+		return err
+	}
+	out.closers = append(out.closers, server.Close)
+	log.Info().Str("url", "http://"+server.Addr()+"/metrics").Msg("metrics")
+	return nil
+}
+
+func (out *outputs) openRecords(std stdio, f *watchFlags, o pipeline.Options) error {
+	if f.records == "" {
+		return nil
+	}
+	ro := records.Options{Version: release, Sources: f.interfaces, RulesDigest: o.Rules.Digest(), Redact: f.redact == "on"}
+	w, shut := std.out, func() error { return nil }
+	if f.records != "-" {
+		// Append: a restart of the daemon starts a new stream in the same
+		// file, and a log rotator may have moved the old one away.
+		file, err := os.OpenFile(f.records, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		w, shut = file, file.Close
+	}
+	out.records = records.New(w, ro)
+	out.closers = append(out.closers, func() error { return errors.Join(out.records.Flush(), shut()) })
+	out.sinks = append(out.sinks, out.records)
+	return nil
+}
+
+func (out *outputs) openNotify(path string, log zerolog.Logger) error {
+	if path == "" {
+		return nil
+	}
+	c, err := notify.Load(path)
+	if err != nil {
+		return usage(err)
+	}
+	n, err := notify.New(c, notify.Options{Version: release, Log: log, Healthy: out.healthy})
+	if err != nil {
+		return err
+	}
+	out.closers = append(out.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		return n.Close(ctx)
+	})
+	out.sinks = append(out.sinks, n)
+	log.Info().Int("receivers", len(c.Receivers)).Msg("alerts are sent on")
+	return nil
+}
+
+// healthy is what the heartbeat and CaptureBlind go by.
+func (out *outputs) healthy() error {
+	if h := out.metrics.Health(); h.Status != "ok" {
+		return errors.New(strings.Join(h.Reasons, "; "))
+	}
+	return nil
+}
+
+func (out *outputs) openEvidence(f *watchFlags, log zerolog.Logger) error {
+	if f.evidence == "" {
+		return nil
+	}
+	c, err := evidence.New(evidence.Options{Dir: f.evidence, Full: f.full, Version: release, ReplayFlags: f.replayFlags(),
+		Report: func(r evidence.Result) {
+			if r.Err != nil {
+				log.Error().Err(r.Err).Str("alert", r.Alert.Name).Msg("no evidence bundle")
+				return
+			}
+			log.Info().Str("alert", r.Alert.Name).Str("path", r.Path).Int64("bytes", r.Bytes).Msg("evidence bundle")
+		}})
+	if err != nil {
+		return err
+	}
+	out.evidence = c
+	out.closers = append(out.closers, func() error { return c.Close(drain) })
+	out.sinks = append(out.sinks, c)
+	return nil
+}
+
+// publish brings what is scraped up to date.
+func (out *outputs) publish(pipe *pipeline.Pipeline) {
+	pipe.Snapshot(&out.snap)
+	out.metrics.Publish(pipe.Stats(), &out.snap)
+	if out.records != nil {
+		out.records.Flush() // the error is kept, and ends the run's report
+	}
+}
+
+func (out *outputs) close() error {
+	var errs []error
+	for i := len(out.closers) - 1; i >= 0; i-- {
+		errs = append(errs, out.closers[i]())
+	}
+	out.closers = nil
+	return errors.Join(errs...)
+}
