@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,13 +68,16 @@ func TestLiveEqualsReplay(t *testing.T) {
 	t.Cleanup(cancel)
 	dir := t.TempDir()
 	port, play := attackedNode(t, ctx)
+	hook := newHook(t)
+	bundles := filepath.Join(dir, "evidence")
 	recorded, watched := filepath.Join(dir, "recorded.pcap"), filepath.Join(dir, "watched.pcap")
 
 	var wg sync.WaitGroup
 	var liveOut, liveErr, recordErr bytes.Buffer
 	var liveCode, recordCode int
 	wg.Go(func() {
-		liveCode = run(ctx, []string{"watch", "-i", "lo", "-p", port, "--metrics", "127.0.0.1:0", "--records", "-", "-w", watched, "--duration", "17s"},
+		liveCode = run(ctx, []string{"watch", "-i", "lo", "-p", port, "--metrics", "127.0.0.1:0", "--records", "-", "-w", watched, "--duration", "17s",
+			"--notify", hook.config(t, dir), "--evidence", bundles},
 			stdio{strings.NewReader(""), &liveOut, &liveErr})
 	})
 	wg.Go(func() {
@@ -97,6 +103,8 @@ func TestLiveEqualsReplay(t *testing.T) {
 	}); i < 0 {
 		t.Errorf("the attack was not named: %v", alerts)
 	}
+	hook.check(t, alerts)
+	checkBundles(t, bundles, port)
 	_, out, _ = stallwatch(t, "replay", "--json", "-p", port, recorded)
 	if a, b := names4(alerts), names4(alertsOf(t, out)); !slices.Equal(a, b) {
 		t.Errorf("record at the same time gives other alerts:\nlive   %v\nrecord %v", a, b)
@@ -121,4 +129,84 @@ func names4(alerts []alert) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// hook is a receiver of Alertmanager's webhook format that notes when each
+// alert came.
+type hook struct {
+	server *httptest.Server
+	mu     sync.Mutex
+	came   map[string]time.Time // alert name -> first firing message
+}
+
+func newHook(t *testing.T) *hook {
+	h := &hook{came: map[string]time.Time{}}
+	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m struct {
+			Version string
+			Alerts  []struct {
+				Status string
+				Labels map[string]string
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Version != "4" {
+			http.Error(w, "want version 4", http.StatusBadRequest)
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, a := range m.Alerts {
+			if name := a.Labels["alertname"]; a.Status == "firing" && h.came[name].IsZero() {
+				h.came[name] = time.Now()
+			}
+		}
+	}))
+	t.Cleanup(h.server.Close)
+	return h
+}
+
+// config writes the receiver's configuration: the URL is a secret, so it
+// stands in a file of its own.
+func (h *hook) config(t *testing.T, dir string) string {
+	url := writeFile(t, dir, "hook.url", []byte(h.server.URL))
+	return writeFile(t, dir, "notify.yaml", fmt.Appendf(nil, "receivers:\n  - {name: hook, type: webhook, url_file: %s}\nspool: %s\n", url, filepath.Join(dir, "spool")))
+}
+
+// check holds the first message to two seconds after the alert.
+func (h *hook) check(t *testing.T, alerts []alert) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(alerts, func(a alert) bool { return a.Alert == "CallStalled" && a.State == "firing" })
+	if i < 0 {
+		return // told already
+	}
+	came := h.came["CallStalled"]
+	if came.IsZero() || came.Sub(alerts[i].Time) > 2*time.Second {
+		t.Errorf("CallStalled fired at %v, its message came at %v; want within 2 s", alerts[i].Time, came)
+	}
+	t.Logf("the message came %v after the alert", came.Sub(alerts[i].Time))
+}
+
+// checkBundles replays each bundle: it gives its own alert again.
+func checkBundles(t *testing.T, dir, port string) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "*", "packets.pcap"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no bundle in %s: %v", dir, err)
+	}
+	for _, path := range found {
+		var want struct{ Alert string }
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(path), "alert.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &want); err != nil {
+			t.Fatal(err)
+		}
+		_, out, errs := stallwatch(t, "replay", "--json", "-p", port, path)
+		if !slices.ContainsFunc(alertsOf(t, out), func(a alert) bool { return a.Alert == want.Alert && a.State == "firing" }) {
+			t.Errorf("the bundle of %s replays without it: %s%s", want.Alert, errs, strings.Join(recordsOf(out, "alert"), "\n"))
+		}
+	}
 }
