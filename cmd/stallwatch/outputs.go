@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"stallwatch/cmd/internal/advise"
 	"stallwatch/cmd/internal/evidence"
 	"stallwatch/cmd/internal/metrics"
 	"stallwatch/cmd/internal/notify"
@@ -51,7 +52,7 @@ func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Optio
 	if err := out.openNotify(f.notify, log); err != nil {
 		return nil, err
 	}
-	return out, out.openEvidence(f, log)
+	return out, out.openEvidence(f, log, o)
 }
 
 func (out *outputs) openMetrics(addr string, log zerolog.Logger) error {
@@ -118,11 +119,12 @@ func (out *outputs) healthy() error {
 	return nil
 }
 
-func (out *outputs) openEvidence(f *watchFlags, log zerolog.Logger) error {
+func (out *outputs) openEvidence(f *watchFlags, log zerolog.Logger, o pipeline.Options) error {
 	if f.evidence == "" {
 		return nil
 	}
 	c, err := evidence.New(evidence.Options{Dir: f.evidence, Full: f.full, Version: release, ReplayFlags: f.replayFlags(),
+		Advise: advise.Input{Rules: o.Rules},
 		Report: func(r evidence.Result) {
 			if r.Err != nil {
 				log.Error().Err(r.Err).Str("alert", r.Alert.Name).Msg("no evidence bundle")
