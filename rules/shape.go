@@ -116,6 +116,18 @@ func (s *Shape) Int(name string) (int64, bool) {
 // so that "the same reference again" can be said without telling which.
 func (s *Shape) RefPrint() (uint64, bool) { return s.ref, s.hasRef }
 
+// Longest returns the most elements that any array among the parameters has;
+// 0 if there is none.
+func (s *Shape) Longest() int {
+	most := int64(0)
+	for i := range int(s.n) {
+		if s.kinds[i] == KindArray {
+			most = max(most, s.vals[i])
+		}
+	}
+	return int(most)
+}
+
 // Params returns how many parameters the request has, the unnamed included.
 func (s *Shape) Params() int { return int(s.n) + int(s.more) + int(s.others) }
 
