@@ -105,14 +105,19 @@ func (t *Tracker) unpin(c *conn) {
 	}
 }
 
-// hold reserves n bytes for c's reorder buffer. When the global budget is
-// used up, the buffers of the oldest holes are dropped: those bytes are the
-// least likely to be of use, and their sender gains nothing by having many.
+// reorderShare is how much of Options.MaxBuffered may lie beyond holes, in
+// percent: less than what makes the tracker read less. To send out of order
+// costs an attacker nothing, and must not blind the tracker to the rest.
+const reorderShare = 35
+
+// hold reserves n bytes for c's reorder buffer. When the budget is used up,
+// the buffers of the oldest holes are dropped: those bytes are the least
+// likely to be of use, and their sender gains nothing by having many.
 func (t *Tracker) hold(r *reorder, n int) bool {
 	if r.cost+n > t.opts.MaxConnBuffered || len(r.pieces) >= maxPieces {
 		return false
 	}
-	for !t.reserve(n) {
+	for t.holes.cost+int64(n) > t.share(reorderShare) || !t.reserve(n) {
 		oldest := t.holes.head
 		if oldest == nil || oldest == r {
 			return false
@@ -120,5 +125,6 @@ func (t *Tracker) hold(r *reorder, n int) bool {
 		t.discard(oldest)
 	}
 	r.cost += n
+	t.holes.cost += int64(n)
 	return true
 }

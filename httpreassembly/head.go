@@ -134,7 +134,7 @@ func hasVersion(l []byte) bool {
 // keep appends b to the buffered part of the head. Without room, the
 // direction's sync is lost.
 func (m *messages) keep(f *feed, s *stream, b []byte) bool {
-	if f.sh.level >= LevelHeaders && (len(s.head)+len(b) > squeezedHead || f.sh.level == LevelStates && f.dir == capture.ToServer) {
+	if f.sh.level >= LevelHeaders && (len(s.head)+len(b) > squeezedHead || f.dir == capture.ToServer && len(s.head)+len(b) > headLimit(f.sh.level)) {
 		f.sh.stats.BufferDropped += uint64(len(b))
 		m.desync(f)
 		return false

@@ -1,5 +1,12 @@
 package httpreassembly
 
+import (
+	"cmp"
+	"slices"
+
+	"stallwatch/capture"
+)
+
 // Level says how much of the traffic is read. It falls when the buffers fill
 // up, so that what the tool is for, calls that hang and sockets that pile up,
 // is seen to the last: what costs an attacker nothing to send is given up
@@ -74,6 +81,69 @@ func (t *Tracker) relevel() {
 	t.level, t.stats.Level = now, now
 	t.watchLevel()
 	t.emit(Event{At: t.now, Kind: LevelChanged, Bytes: int64(now)})
+	if now > was {
+		t.squeeze()
+	}
+}
+
+// squeeze takes from every connection what the level would not have kept.
+// So nobody holds the level down by holding buffers: he has to fill them
+// anew, and a level is entered only after a tenth of the budget was.
+func (t *Tracker) squeeze() {
+	var bulky []*conn
+	for _, b := range t.table.slab.blocks {
+		for i := range b {
+			if c := &b[i]; c.has(used) && c.msgs != nil && c.msgs.bulky(t.level) {
+				bulky = append(bulky, c)
+			}
+		}
+	}
+	slices.SortFunc(bulky, func(a, b *conn) int { return cmp.Compare(a.conn, b.conn) })
+	for _, c := range bulky {
+		c.msgs.squeeze(&feed{&t.shared, &c.ident, t.now, capture.ToServer})
+	}
+}
+
+// headLimit is how much of the client's head is kept at level l.
+func headLimit(l Level) int {
+	switch l {
+	case LevelFull, LevelCommands:
+		return 1 << 30
+	case LevelHeaders:
+		return squeezedHead
+	}
+	return 0
+}
+
+func (m *messages) bulky(l Level) bool {
+	return len(m.side[capture.ToServer].head) > headLimit(l) || m.cur != nil && cap(m.cur.Body) > squeezedBody ||
+		l >= LevelHeaders && (m.cur != nil && cap(m.cur.Body) > 0 || len(m.side[capture.ToClient].head) > squeezedHead)
+}
+
+func (m *messages) squeeze(f *feed) {
+	if x := m.cur; x != nil && cap(x.Body) > 0 && !x.has(bodySpent) {
+		f.sh.spill(f, x)
+	}
+	if f.sh.level >= LevelHeaders && len(m.side[capture.ToClient].head) > squeezedHead {
+		f.sh.stats.BufferDropped += uint64(len(m.side[capture.ToClient].head))
+		m.loseAnswers(f)
+	}
+	if n := len(m.side[capture.ToServer].head); n > headLimit(f.sh.level) {
+		f.sh.stats.BufferDropped += uint64(n)
+		m.loseRequests(f)
+	}
+}
+
+// spill hands on what is kept of x's content, or gives it up.
+func (sh *shared) spill(f *feed, x *call) {
+	x.flags |= bodyCut
+	if sh.opts.BodyParts {
+		x.flags = x.flags&^bodyCut | bodyParts
+		sh.part(f, x, x.Body)
+	}
+	*sh.pool.ledger -= int64(cap(x.Body))
+	sh.pool.parted = append(sh.pool.parted, x.Body)
+	x.Body = nil
 }
 
 // bodyLimit is how many bytes of a content are kept.
@@ -113,10 +183,7 @@ func (sh *shared) keepBody(f *feed, x *call, p []byte) {
 	// The buffer is handed on before its time, and the rest goes unkept.
 	x.flags |= bodyParts
 	if len(x.Body) > 0 {
-		sh.part(f, x, x.Body)
-		*sh.pool.ledger -= int64(cap(x.Body))
-		sh.pool.parted = append(sh.pool.parted, x.Body)
-		x.Body = nil
+		sh.spill(f, x)
 	}
 	sh.part(f, x, p)
 }

@@ -236,6 +236,7 @@ func (t *Tracker) cover(r *reorder, i int, q seq) {
 
 func (t *Tracker) refund(r *reorder, n int) {
 	r.cost -= n
+	t.holes.cost -= int64(n)
 	t.release(n)
 }
 
@@ -271,6 +272,7 @@ func (t *Tracker) discard(r *reorder) {
 		t.stats.BufferDropped += uint64(len(r.pieces[i].data))
 	}
 	t.stats.Unacceptable += uint64(len(r.doubted))
+	t.holes.cost -= int64(r.cost)
 	t.release(r.cost)
 	t.holes.remove(r)
 	r.conn.half[r.dir].held = nil
@@ -278,7 +280,10 @@ func (t *Tracker) discard(r *reorder) {
 }
 
 // holes lists the reorder buffers, the oldest first.
-type holes struct{ head, tail *reorder }
+type holes struct {
+	head, tail *reorder
+	cost       int64 // bytes reserved by all of them
+}
 
 func (l *holes) push(r *reorder) {
 	r.prev = l.tail
