@@ -33,6 +33,7 @@ const (
 type Alert struct {
 	At           capture.Time
 	State        State
+	Repeat       bool   // Firing again without news: 5 min, 30 min, 2 h, 12 h after it began, then daily
 	Name         string // CamelCase, closed set: "CallStalled"
 	Severity     Severity
 	Subject      string // what it is about, made of closed names, addresses and ports only: "127.0.0.1:14265 getTransactionsToApprove"
@@ -88,10 +89,15 @@ type Cause string
 
 // The causes.
 const (
-	CauseApp        Cause = "app"         // the kernel acknowledged the request, the application does not answer
-	CauseGone       Cause = "client_gone" // the same, and the client has left
-	CauseUnknown    Cause = "unknown"
-	CauseCaptureGap Cause = "capture_gap" // a hole in the capture may hide the answer
+	CauseApp          Cause = "app"         // the kernel acknowledged the request, the application does not answer
+	CauseGone         Cause = "client_gone" // the same, and the client has left
+	CauseUnknown      Cause = "unknown"
+	CauseCaptureGap   Cause = "capture_gap"   // a hole in the capture may hide the answer
+	CauseHost         Cause = "host"          // the node's kernel does not acknowledge: the machine is away or stopped
+	CauseNetwork      Cause = "network"       // both ends send again: the path between them loses packets
+	CauseClientUpload Cause = "client_upload" // the client has not sent all of its request
+	CauseClientRead   Cause = "client_read"   // the client takes nothing: its window is closed
+	CauseUnaccepted   Cause = "unaccepted"    // the connection waits for accept(): the process has not seen the call
 )
 
 // FindingKind says what a Finding carries.

@@ -14,7 +14,8 @@ import (
 // sorted without a heap, and a call that is answered leaves at once.
 type ladder struct {
 	warn, critical time.Duration
-	counted        bool // over-budget calls count for alerts
+	alertWarn      time.Duration // what the alert takes for warn: the learned one
+	counted        bool          // over-budget calls count for alerts
 	steps          []step
 	retired        bool // no more calls enter: the options changed
 }
@@ -47,8 +48,8 @@ const (
 // lastReport bounds the doublings: older than any capture.
 const lastReport = 50 * 365 * 24 * time.Hour
 
-func newLadder(warn, critical time.Duration, counted bool, o *CallStalledOptions) ladder {
-	l := ladder{warn: warn, critical: critical, counted: counted}
+func newLadder(warn, critical, alertWarn time.Duration, counted bool, o *CallStalledOptions) ladder {
+	l := ladder{warn: warn, critical: critical, alertWarn: alertWarn, counted: counted}
 	first := warn
 	if first <= 0 {
 		first = critical
@@ -57,7 +58,7 @@ func newLadder(warn, critical time.Duration, counted bool, o *CallStalledOptions
 		l.add(d, stepReport)
 	}
 	if counted && warn > 0 {
-		l.add(max(warn, o.WarnFloor), stepWarn)
+		l.add(max(alertWarn, o.WarnFloor), stepWarn)
 	}
 	if counted && critical > 0 {
 		l.add(max(critical, o.CriticalFloor), stepCritical)
@@ -82,7 +83,7 @@ func (l *ladder) add(after time.Duration, what stepKind) {
 
 // ladderOf finds or makes the ladder of a command; none if it has no budget.
 // There are as many as the rules have pairs of budgets.
-func (v *view) ladderOf(c *rules.Command, counted bool) int32 {
+func (v *view) ladderOf(c *rules.Command, alertWarn time.Duration, counted bool) int32 {
 	if c.Class == rules.ClassStream || c.Warn <= 0 && c.Critical <= 0 {
 		return none
 	}
@@ -95,15 +96,15 @@ func (v *view) ladderOf(c *rules.Command, counted bool) int32 {
 			}
 			continue
 		}
-		if l.warn == c.Warn && l.critical == c.Critical && l.counted == counted {
+		if l.warn == c.Warn && l.critical == c.Critical && l.alertWarn == alertWarn && l.counted == counted {
 			return int32(i)
 		}
 	}
 	if free >= 0 {
-		v.ladders[free] = newLadder(c.Warn, c.Critical, counted, &v.o.CallStalled)
+		v.ladders[free] = newLadder(c.Warn, c.Critical, alertWarn, counted, &v.o.CallStalled)
 		return int32(free)
 	}
-	v.ladders = append(v.ladders, newLadder(c.Warn, c.Critical, counted, &v.o.CallStalled))
+	v.ladders = append(v.ladders, newLadder(c.Warn, c.Critical, alertWarn, counted, &v.o.CallStalled))
 	return int32(len(v.ladders) - 1)
 }
 
@@ -114,7 +115,7 @@ func (v *view) counts(c *call) bool {
 
 func (v *view) startBudget(i int32) {
 	c := &v.calls.items[i]
-	c.ladder = v.ladderOf(c.verdict.Command, v.counts(c))
+	c.ladder = v.ladderOf(c.verdict.Command, c.node.cell(c.verdict.Command).alertWarn(), v.counts(c))
 	if c.ladder != none {
 		v.enqueue(i)
 	}

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"net/netip"
+
 	"stallwatch/capture"
 	"stallwatch/httpreassembly"
 	"stallwatch/rules"
@@ -16,6 +18,7 @@ type call struct {
 	verdict rules.Verdict
 	node    *node
 	since   capture.Time // RequestSeen: the last request byte. Events come in order, so the lists below are sorted by it
+	client  netip.Addr   // who asked: the connection's other end, or whom a trusted proxy names
 	conn    int32        // in view.conns
 	depth   int
 	ladder  int32 // in view.ladders; none: no budget
@@ -111,7 +114,7 @@ func (v *view) dropCall(l *list, kind int, i int32) {
 }
 
 // addCall follows a request that was seen whole.
-func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rules.Verdict) {
+func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
 	i := v.calls.get()
 	if i == none {
 		v.stats.CallsNotFollowed++
@@ -119,7 +122,7 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 		return
 	}
 	x := ev.Exchange
-	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: ev.At, conn: ci, depth: x.Depth, ladder: none}
+	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
 	v.pushCall(&v.conns.items[ci].calls, byConn, i)
 	n.inFlight++

@@ -5,11 +5,10 @@ import (
 	"stallwatch/httpreassembly"
 )
 
-// conn is a connection of interest: with a call in flight or an answer on its
-// way, half closed, or reset with a call unanswered. All others are numbers.
+// conn is a connection. Each stands in one phase (see phases.go).
 //
 //	           client's FIN                 server's FIN, Closed
-//	(number) ───────────────> half closed ───────────────────────> (number)
+//	(open) ─────────────────> half closed ───────────────────────> (gone)
 //	   │                           │ RST, call unanswered
 //	   └───────────────────────────┴────────────> zombie ── last ExchangeDone ──> (gone)
 type conn struct {
@@ -19,49 +18,89 @@ type conn struct {
 	calls      list
 	stuckSince capture.Time // valid iff half: since the FIN or the server's last reaction
 	halfSince  capture.Time // valid iff half
-	early      int          // depth of an exchange whose answer came before its request was whole; 0: none
+	since      capture.Time // of its phase
+	reading    *reading     // valid iff the client's window was closed during the present answer
+	early      int32        // depth of an exchange whose answer came before its request was whole; 0: none
 	links      link         // node.cw
-	half       bool         // by the client, and the server has not closed: CLOSE_WAIT
-	server     bool         // half closed by the server
-	zombie     bool         // reset by the client, with a call unanswered
-	held       bool         // and it is believed that the node holds its descriptor
+	queue      link         // of its phase
+	visitor    visitorRef
+	phase      phase
+	asked      uint8 // requests seen whole: 0, 1, or more
+	aged       bool  // its phase lasts longer than the phase's age
+	once       bool  // valid iff idle and aged: it asked once and never again
+	half       bool  // by the client, and the server has not closed: CLOSE_WAIT
+	server     bool  // half closed by the server
+	zombie     bool  // reset by the client, with a call unanswered
+	held       bool  // and it is believed that the node holds its descriptor
 	closed     bool
 	answering  bool // an answer is on its way: not stuck, however long it takes
 	gap        bool // bytes were missed on it: an answer may be among them
+	body       bool // valid iff sending: the head is whole
+	wire       wireState
 }
 
+// plain reports whether nothing is left to wait for on a connection.
 func (c *conn) plain() bool {
 	return c.calls.n == 0 && !c.half && !c.server && !c.answering && c.early == 0
 }
 
+// look finds the connection of an event; none: not followed.
+func (v *view) look(id httpreassembly.ConnID) int32 {
+	if v.lastConn == id && v.lastIndex != none {
+		return v.lastIndex
+	}
+	ci, ok := v.connOf[id]
+	if !ok {
+		return none
+	}
+	v.lastConn, v.lastIndex = id, ci
+	return ci
+}
+
 // connAt finds the connection of an event or adds it; none: no room.
 func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
-	if ci, ok := v.connOf[ev.Conn]; ok {
+	if ci := v.look(ev.Conn); ci != none {
 		return ci
 	}
 	ci := v.conns.get()
+	if ci == none && v.evictConn() {
+		ci = v.conns.get()
+	}
 	if ci == none {
 		v.stats.ConnsNotFollowed++
 		return none
 	}
-	v.conns.items[ci] = conn{id: ev.Conn, flow: ev.Flow, node: n, calls: emptyList}
+	v.conns.items[ci] = conn{id: ev.Conn, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
 	v.connOf[ev.Conn] = ci
+	v.lastConn, v.lastIndex = ev.Conn, ci
+	n.phases[active]++
 	return ci
 }
 
-// dropIfPlain forgets a connection that is of no more interest.
+// dropIfPlain forgets a connection that is over.
 func (v *view) dropIfPlain(ci int32) {
-	c := &v.conns.items[ci]
-	if !c.plain() {
-		return
+	if c := &v.conns.items[ci]; c.closed && c.plain() {
+		v.forget(ci)
 	}
+}
+
+// forget gives up the entry of a connection.
+func (v *view) forget(ci int32) {
+	c := &v.conns.items[ci]
 	if c.zombie {
 		c.node.zombies--
 		if c.held {
 			c.node.held--
 		}
 	}
+	v.enter(ci, active, 0)
+	c.node.phases[active]--
+	v.stopReading(c)
+	v.left(c)
 	delete(v.connOf, c.id)
+	if v.lastIndex == ci {
+		v.lastIndex = none
+	}
 	v.conns.put(ci)
 }
 
@@ -78,11 +117,13 @@ func (v *view) halfClosed(ev *httpreassembly.Event) {
 	case ev.By == httpreassembly.Client && !c.half && !c.server:
 		c.half, c.halfSince, c.stuckSince = true, ev.At, ev.At
 		c.node.half++
+		v.enter(ci, active, ev.At)
 		v.pushCloseWait(ci)
 	case ev.By == httpreassembly.Server && !c.server:
 		v.leaveHalf(ci)
 		c.server = true
 		c.node.serverClosed++
+		v.enter(ci, active, ev.At)
 	}
 	v.dropIfPlain(ci)
 }
@@ -103,8 +144,8 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	n.lastEvent = ev.At
 	v.loss.saw(ev.At, 2, 0)
 	delete(v.seeds, ev.Flow)
-	ci, ok := v.connOf[ev.Conn]
-	if ok {
+	ci := v.look(ev.Conn)
+	if ci != none {
 		n = v.conns.items[ci].node
 	}
 	if n.live > 0 {
@@ -112,11 +153,14 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	} else {
 		v.stats.ClosedUnopened++
 	}
-	if !ok {
+	if ci == none {
 		return
 	}
 	v.leaveHalf(ci)
+	v.enter(ci, active, ev.At)
 	c := &v.conns.items[ci]
+	v.left(c)
+	v.stopReading(c)
 	if c.server {
 		c.server = false
 		c.node.serverClosed--

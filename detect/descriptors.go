@@ -27,8 +27,8 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 	o := &v.o.Descriptors
 	u := v.use(n, at)
 	f := &n.forecast
-	fast := f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope, at)
-	slow := f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope, at)
+	fast := f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope, at) && n.ramp.fast.grows(at, o.Fast.Window/3, o.MinSlope)
+	slow := f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope, at) && n.ramp.slow.grows(at, o.Slow.Window/3, o.MinSlope)
 	level := float64(u.used) / float64(u.limit)
 	var sev Severity
 	switch {
@@ -116,6 +116,9 @@ func (descriptorExhaustion) growth(s *strings.Builder, points []stuckPoint, slop
 		{"half closed by clients", last.closeWait - first.closeWait},
 		{"reset by clients, call unanswered", last.zombie - first.zombie},
 		{"waiting for an answer", last.waiting - first.waiting},
+		{"connected and silent", last.silent - first.silent},
+		{"with part of a request", last.slow - first.slow},
+		{"kept after one request", last.once - first.once},
 	}
 	var sum int32
 	for _, p := range parts {

@@ -15,11 +15,28 @@ type detector interface {
 
 // nodeDetectors are asked for each node, in this order.
 var nodeDetectors = []detector{
-	callStalled{},
+	nodeDown{}, // first the ones that others are a consequence of
+	captureBlind{},
 	nodeUnresponsive{},
-	closeWaitBuildup{},
+	callStalled{},
 	descriptorExhaustion{},
+	closeWaitBuildup{},
 	acceptQueueFull{},
+	synFlood{},
+	connectionFlood{},
+	requestFlood{},
+	slowRequest{},
+	slowReader{},
+	powAbuse{},
+	adminCommand{},
+	oversizedRequest{},
+	suspectParameters{},
+	malformedRequests{},
+	unknownCommands{},
+	latencyRegression{},
+	nodeRestarted{},
+	portScan{},
+	loginProbe{},
 }
 
 // captureDetectors are asked once, before the nodes.

@@ -27,7 +27,10 @@ type Engine struct {
 // Stats count what an Engine could not follow, since its start.
 type Stats struct {
 	CallsNotFollowed    uint64 // beyond MaxCalls or MaxConns
-	ConnsNotFollowed    uint64 // beyond MaxConns
+	ConnsNotFollowed    uint64 // beyond MaxConns, all of them with a call in flight or half closed
+	ConnsEvicted        uint64 // idle or half-open connections forgotten for new ones
+	VisitorsEvicted     uint64 // clients forgotten for new ones
+	NamesDropped        uint64 // unknown commands, references and scanners beyond the bounds of their tables
 	NodesFolded         uint64 // events that made no node of their own: beyond MaxNodes
 	NodesEvicted        uint64 // idle nodes forgotten for new ones
 	SeedsDropped        uint64 // sockets of the kernel's table beyond the bound
@@ -183,6 +186,7 @@ func (e *Engine) evaluate(at capture.Time) {
 	v := e.view
 	v.loss.sum(at)
 	v.findHostNode()
+	v.ripen(at)
 	for _, d := range captureDetectors {
 		d.judge(v, nil, at, &e.life)
 	}
@@ -227,8 +231,8 @@ func (e *Engine) active(n *node, at capture.Time) bool {
 // tracker ended, or had to make room.
 func (e *Engine) cut(dst []Finding, ev *httpreassembly.Event) []Finding {
 	v := e.view
-	ci, ok := v.connOf[ev.Conn]
-	if !ok || e.finished {
+	ci := v.look(ev.Conn)
+	if ci == none || e.finished {
 		return dst
 	}
 	if i := v.findCall(ci, ev.Exchange.Depth); i != none {

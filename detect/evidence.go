@@ -44,23 +44,57 @@ func (v *view) sortByAge(calls []int32) {
 	})
 }
 
-// cause says where a call hangs.
+// wireState is what the kernels at both ends do about a connection's bytes,
+// by capture.Dir.
+type wireState struct {
+	resent [2]bool // sent again, and not acknowledged
+	closed [2]bool // the receiver has no room
+}
+
+// cause says where a call hangs. That the node's kernel acknowledged the
+// request is the rule, and its opposite is what shows: the client sends it
+// again.
 func (v *view) cause(c *call) Cause {
-	switch on := &v.conns.items[c.conn]; {
+	on := &v.conns.items[c.conn]
+	switch w := &on.wire; {
 	case on.gap:
 		return CauseCaptureGap
 	case on.half || on.zombie || on.closed:
 		return CauseGone
+	case w.resent[capture.ToServer] && w.resent[capture.ToClient]:
+		return CauseNetwork
+	case w.resent[capture.ToServer]:
+		return CauseHost
+	case w.closed[capture.ToClient]:
+		return CauseClientRead
+	case v.unaccepted(on):
+		return CauseUnaccepted
 	case on.server:
 		return CauseUnknown
 	}
 	return CauseApp
 }
 
+// unaccepted reports whether the process has not accepted a connection yet:
+// it accepts in order, so those that the kernel counts are the youngest.
+func (v *view) unaccepted(c *conn) bool {
+	n := c.node
+	return n == v.host.node && v.host.sample.Unaccepted > 0 && c.id > n.served && c.id >= v.host.firstUnaccepted
+}
+
+// who is the client of a call: an address without a port when a proxy named
+// it.
+func who(on *conn, client netip.Addr) netip.AddrPort {
+	if client == on.flow.Client.Addr() {
+		return on.flow.Client
+	}
+	return netip.AddrPortFrom(client, 0)
+}
+
 func (v *view) callRef(i int32, at capture.Time) CallRef {
 	c := &v.calls.items[i]
 	on := &v.conns.items[c.conn]
-	return CallRef{Conn: on.id, Depth: c.depth, Client: on.flow.Client, Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
+	return CallRef{Conn: on.id, Depth: c.depth, Client: who(on, c.client), Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
 		Shape: shapeWords(&c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
 }
 
@@ -131,7 +165,7 @@ func (v *view) addCalls(a *Alert, calls []int32, culprit int32, at capture.Time)
 		a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(culprit, at))
 	}
 	for _, i := range calls {
-		clients[v.conns.items[v.calls.items[i].conn].flow.Client.Addr()]++
+		clients[v.calls.items[i].client]++
 		if i != culprit && len(a.Evidence.Calls) < MaxEvidence {
 			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(i, at))
 		}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"stallwatch/capture"
@@ -24,6 +25,8 @@ type host struct {
 	at     capture.Time
 	sample capture.Sample // without Conns; valid iff at is not zero
 	failed uint64
+
+	firstUnaccepted httpreassembly.ConnID // connections from here on wait for accept(); valid iff sample.Unaccepted > 0
 
 	closeWait history // the kernel's count, by second
 	overflows history // ListenOverflows since the first sample
@@ -57,6 +60,27 @@ func (v *view) sampled(at capture.Time, s *capture.Sample) {
 		v.reseed(at, s.Conns)
 	}
 	v.findHostNode()
+	v.findUnaccepted()
+}
+
+// findUnaccepted finds the first of the connections that the process has not
+// accepted: the kernel counts them, and they are the youngest.
+func (v *view) findUnaccepted() {
+	h := &v.host
+	if h.node == nil || h.sample.Unaccepted <= 0 {
+		return
+	}
+	var ids []httpreassembly.ConnID
+	for i := range v.conns.items {
+		if c := &v.conns.items[i]; c.node == h.node && c.phase != opening && !c.closed {
+			ids = append(ids, c.id)
+		}
+	}
+	slices.Sort(ids)
+	h.firstUnaccepted = 0
+	if n := len(ids) - h.sample.Unaccepted; n > 0 {
+		h.firstUnaccepted = ids[n]
+	}
 }
 
 // fresh reports whether there is a sample to be believed at at.

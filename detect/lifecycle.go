@@ -32,15 +32,16 @@ type incidentKey struct {
 }
 
 type incident struct {
-	key    incidentKey
-	alert  Alert // as last reported
-	node   *node
-	raised capture.Time // when a detector last said so
-	ended  capture.Time // valid iff !firing
-	hold   time.Duration
-	value  float64 // as last raised
-	peak   float64
-	firing bool
+	key     incidentKey
+	alert   Alert // as last reported
+	node    *node
+	raised  capture.Time // when a detector last said so
+	ended   capture.Time // valid iff !firing
+	hold    time.Duration
+	value   float64 // as last raised
+	peak    float64
+	repeats int // how often it was told again
+	firing  bool
 }
 
 // lifecycle turns what the detectors raise, second by second, into changes.
@@ -60,6 +61,12 @@ func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severit
 		return nil
 	}
 	in := l.by[key]
+	if l.inhibited(key.detector, n) {
+		if in != nil {
+			in.raised = at
+		}
+		return nil
+	}
 	if in == nil {
 		if len(l.order) >= l.o.MaxIncidents {
 			l.stats.IncidentsSuppressed++
@@ -70,21 +77,78 @@ func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severit
 		l.order = append(l.order, in)
 	}
 	in.raised, in.value, in.peak = at, value, max(in.peak, value)
+	repeat := false
 	switch {
 	case !in.firing:
 		if in.ended != 0 {
 			in.hold = min(2*in.hold, l.o.FlapMemory)
 		}
-		in.firing, in.peak = true, value
+		in.firing, in.peak, in.repeats = true, value, 0
+		if n != nil {
+			n.firing++
+		}
 		in.alert = blank(key, n)
 		in.alert.Since = at
-	case sev <= in.alert.Severity:
+	case sev > in.alert.Severity:
+	case at.Sub(in.alert.Since) >= repeatAfter(in.repeats):
+		in.repeats = repeatsBy(at.Sub(in.alert.Since))
+		repeat, sev = true, in.alert.Severity
+	default:
 		return nil
 	}
 	in.alert.Severity = sev
 	a := in.alert
-	a.At, a.State, a.Value = at, Firing, value
+	a.At, a.State, a.Value, a.Repeat = at, Firing, value, repeat
 	return l.report(in, &a)
+}
+
+// repeatSteps are when an incident that goes on is told once more, and then
+// daily: ever more rarely, since whoever could act on it knows.
+var repeatSteps = [...]time.Duration{5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 12 * time.Hour}
+
+const day = 24 * time.Hour
+
+// repeatAfter is when the n-th repeat is due; it does not overflow.
+func repeatAfter(n int) time.Duration {
+	if n < len(repeatSteps) {
+		return repeatSteps[n]
+	}
+	return time.Duration(min(n-len(repeatSteps)+1, 100_000)) * day
+}
+
+// repeatsBy is how many repeats are due by an age.
+func repeatsBy(age time.Duration) int {
+	n := 0
+	for n < len(repeatSteps) && age >= repeatSteps[n] {
+		n++
+	}
+	return n + int(age/day)
+}
+
+// inhibits says which incidents of a node make others no news: their cause is
+// told already. What is inhibited keeps its own life, but is reported only if
+// it outlives its cause.
+var inhibits = map[string][]string{
+	"CallStalled":          {"NodeDown", "NodeUnresponsive", "CaptureBlind"},
+	"NodeUnresponsive":     {"NodeDown", "CaptureBlind"},
+	"AcceptQueueFull":      {"NodeDown", "CaptureBlind"},
+	"CloseWaitBuildup":     {"NodeDown"},
+	"DescriptorExhaustion": {"NodeDown"},
+	"LatencyRegression":    {"NodeDown", "NodeUnresponsive", "CallStalled"},
+	"SlowRequest":          {"NodeDown"},
+}
+
+// inhibited reports whether an incident's cause fires on its node.
+func (l *lifecycle) inhibited(name string, n *node) bool {
+	if n == nil || n.firing == 0 {
+		return false
+	}
+	for _, cause := range inhibits[name] {
+		if in := l.by[incidentKey{detector: cause, node: n.id}]; in != nil && in.firing {
+			return true
+		}
+	}
+	return false
 }
 
 // report appends the Alert and leaves it to the caller to fill; settled
@@ -120,8 +184,11 @@ func (l *lifecycle) settle(at capture.Time) {
 
 func (l *lifecycle) resolve(at capture.Time, in *incident) {
 	in.firing, in.ended = false, at
+	if in.node != nil {
+		in.node.firing--
+	}
 	a := in.alert
-	a.At, a.State, a.Value = at, Resolved, in.value
+	a.At, a.State, a.Value, a.Repeat = at, Resolved, in.value, false
 	a.Summary = fmt.Sprintf("%s on %s is over after %s; at worst %s",
 		in.key.detector, a.Subject, inSeconds(at.Sub(a.Since)), amount(in.peak, a.Unit))
 	a.Why = fmt.Sprintf("not seen for %s", inSeconds(at.Sub(in.raised)))

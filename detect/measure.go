@@ -39,7 +39,13 @@ func (e *Engine) measure(n *node, at capture.Time) {
 // counts once.
 func (v *view) stuck(n *node, at capture.Time) stuckPoint {
 	before := at.Add(-v.o.Descriptors.StuckAfter)
-	p := stuckPoint{at: at, zombie: int32(n.held), closeWait: int32(v.stuckHalf(n, before))}
+	p := stuckPoint{at: at, zombie: int32(n.held), closeWait: int32(v.stuckHalf(n, before)), once: int32(n.once)}
+	if n.phases[silent] > 0 {
+		p.silent = int32(v.waitingIn(n, silent, at.Add(-silentAfter)))
+	}
+	if n.phases[sending] > 0 {
+		p.slow = int32(v.waitingIn(n, sending, before))
+	}
 	if n.waiting() == 0 {
 		return p
 	}
@@ -60,6 +66,10 @@ func (v *view) stuck(n *node, at capture.Time) stuckPoint {
 	return p
 }
 
+// silentAfter is how long a connection may be without a request before its
+// descriptor counts as stuck: browsers open some to have them ready.
+const silentAfter = 5 * second
+
 // patience is how long a call of a command may wait before its descriptor
 // counts as stuck: one that is slow by nature has its warn budget.
 func (v *view) patience(c *rules.Command) time.Duration {
@@ -77,7 +87,7 @@ type use struct {
 }
 
 func (v *view) use(n *node, at capture.Time) use {
-	u := use{used: n.live + n.held, limit: v.o.FDLimit}
+	u := use{used: max(0, n.live-n.phases[opening]) + n.held, limit: v.o.FDLimit} // a handshake holds no descriptor
 	if !v.host.of(n, at) {
 		return u
 	}

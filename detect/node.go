@@ -2,8 +2,10 @@ package detect
 
 import (
 	"net/netip"
+	"time"
 
 	"stallwatch/capture"
+	"stallwatch/httpreassembly"
 	"stallwatch/rules"
 )
 
@@ -24,6 +26,23 @@ type node struct {
 	doubted      int // calls that may be over, see doubt.go
 	opened       uint64
 	cw           list // the half-closed ones in order of stuckSince
+	phases       [numPhases]int
+	aged         [numPhases]int         // of phases, those that last for long
+	once         int                    // idle connections that asked once and never again
+	readers      int                    // answers whose client's window was closed
+	resent       [synWindow]secondCount // clients that sent again what the node did not acknowledge
+	hot          []visitorRef           // clients that ask or connect too often
+	scanners     []scanner
+	probers      []netip.Addr // clients that probe admin commands as checks do
+
+	requests   [synWindow]secondCount
+	deeds      [numDeeds]*deeds // nil: nothing of the kind happened
+	unknown    *nameSet         // command names that no pack knows
+	references *referenceSet    // IRI's `reference`, by fingerprint
+	sight      sight
+	life       nodeLife
+	served     httpreassembly.ConnID // the youngest connection that was answered
+	lastOpened capture.Time
 
 	lastEvent  capture.Time
 	lastAnswer capture.Time // an answer's first or last byte
@@ -33,6 +52,7 @@ type node struct {
 	cwHistory  history // half closed and without reaction, by second
 	reported   int64   // bucket of the last NodeSeen
 	changed    bool    // an alert of it changed
+	firing     int     // incidents of it that fire
 	gone       bool
 }
 
@@ -44,6 +64,8 @@ type cell struct {
 	overCritical int
 	doubted      list // calls in flight or over, nobody knows
 	endings      endings
+	base         *baseline     // nil: nothing was answered yet
+	learned      time.Duration // the warn budget as the baseline has it; 0: as the rules have it
 }
 
 func (c *cell) count(o overBudget) {

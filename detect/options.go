@@ -3,6 +3,7 @@ package detect
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"stallwatch/rules"
@@ -16,6 +17,7 @@ type Options struct {
 
 	MaxCalls     int // calls in flight followed one by one (0: 65536)
 	MaxConns     int // connections of interest (0: 131072)
+	MaxVisitors  int // clients told apart, over all nodes (0: 65536)
 	MaxNodes     int // servers told apart (0: 512)
 	MaxIncidents int // incidents firing or remembered (0: 1000)
 	MaxRuleKeys  int // clients, commands and servers that free rules count over, all together (0: 16384)
@@ -33,6 +35,29 @@ type Options struct {
 	CaptureLoss  CaptureLossOptions
 	Unresponsive UnresponsiveOptions
 	AcceptQueue  AcceptQueueOptions
+
+	NodeDown          NodeDownOptions
+	NodeRestarted     NodeRestartedOptions
+	ConnectionFlood   ConnectionFloodOptions
+	RequestFlood      RequestFloodOptions
+	SynFlood          SynFloodOptions
+	SlowRequest       SlowRequestOptions
+	SlowReader        SlowReaderOptions
+	PowAbuse          PowAbuseOptions
+	AdminCommand      AdminCommandOptions
+	OversizedRequest  OversizedRequestOptions
+	SuspectParameters SuspectParametersOptions
+	MalformedRequests MalformedRequestsOptions
+	UnknownCommands   UnknownCommandsOptions
+	PortScan          PortScanOptions
+	LoginProbe        LoginProbeOptions
+	LatencyRegression LatencyRegressionOptions
+	CaptureBlind      CaptureBlindOptions
+
+	// Trusted are the networks of the operator's own pollers and proxies. They
+	// are not judged one by one, and what they say about the clients behind
+	// them is believed (nil: 127.0.0.1 and ::1, as HORNET's own whitelist).
+	Trusted []netip.Prefix
 
 	Off []string // names of detectors that raise nothing
 }
@@ -69,6 +94,7 @@ type CloseWaitOptions struct {
 type DescriptorOptions struct {
 	Warn, Critical float64       // level, of the limit (0: 0.80, 0.95)
 	StuckAfter     time.Duration // a half-closed socket or unanswered call counts as stuck after (0: 3 s)
+	OnceAfter      time.Duration // a connection that asked once and then nothing counts as leaked after (0: 6 s)
 	MinStuck       int           // (0: 8)
 	MinSlope       float64       // stuck a second (0: 0.05)
 	Fast, Slow     Forecast      // (0: 15 s, 60 s, 5 s; 5 min, 20 min, 60 s)
@@ -105,6 +131,7 @@ func (o *Options) setDefaults() {
 	def(&o.Workers, 16)
 	def(&o.MaxCalls, 1<<16)
 	def(&o.MaxConns, 1<<17)
+	def(&o.MaxVisitors, 1<<16)
 	def(&o.MaxNodes, 512)
 	def(&o.MaxIncidents, 1000)
 	def(&o.MaxRuleKeys, 16384)
@@ -131,6 +158,7 @@ func (o *Options) setDefaults() {
 	def(&d.Warn, 0.80)
 	def(&d.Critical, 0.95)
 	def(&d.StuckAfter, 3*time.Second)
+	def(&d.OnceAfter, 6*time.Second)
 	def(&d.MinStuck, 8)
 	def(&d.MinSlope, 0.05)
 	d.Fast.setDefaults(15*time.Second, time.Minute, 5*time.Second)
@@ -141,6 +169,7 @@ func (o *Options) setDefaults() {
 	def(&o.CaptureLoss.MinBytes, 16<<10)
 	def(&o.Unresponsive.Calls, 5)
 	def(&o.Unresponsive.Silent, 10*time.Second)
+	o.setPolicyDefaults()
 	def(&o.AcceptQueue.Syns, 5)
 	def(&o.AcceptQueue.Within, 10*time.Second)
 }
@@ -178,6 +207,7 @@ func (o *Options) Validate() error {
 	positive("MaxCalls", d.MaxCalls > 0)
 	positive("MaxConns", d.MaxConns > 0)
 	positive("MaxNodes", d.MaxNodes > 0)
+	positive("MaxVisitors", d.MaxVisitors > 0)
 	positive("MaxIncidents", d.MaxIncidents > 0)
 	positive("MaxRuleKeys", d.MaxRuleKeys > 0)
 	positive("NodeEvery", d.NodeEvery > 0)
@@ -188,7 +218,7 @@ func (o *Options) Validate() error {
 	positive("CloseWait", d.CloseWait.Age > 0 && d.CloseWait.Min > 0 && d.CloseWait.MinLossy > 0 && d.CloseWait.CountAge > 0 &&
 		d.CloseWait.Count > 0 && d.CloseWait.Growth > 0 && d.CloseWait.GrowthFor > 0)
 	positive("Unresponsive", d.Unresponsive.Calls > 0 && d.Unresponsive.Silent > 0)
-	positive("Descriptors", d.Descriptors.StuckAfter > 0 && d.Descriptors.MinStuck > 0 && d.Descriptors.MinSlope > 0)
+	positive("Descriptors", d.Descriptors.StuckAfter > 0 && d.Descriptors.OnceAfter > 0 && d.Descriptors.MinStuck > 0 && d.Descriptors.MinSlope > 0)
 	positive("AcceptQueue.Syns", d.AcceptQueue.Syns > 0)
 	ordered("Descriptors.Warn", d.Descriptors.Warn, "Descriptors.Critical", d.Descriptors.Critical)
 	ordered("CloseWait.Share", d.CloseWait.Share, "CloseWait.CritShare", d.CloseWait.CritShare)
@@ -197,5 +227,6 @@ func (o *Options) Validate() error {
 	for _, f := range []Forecast{d.Descriptors.Fast, d.Descriptors.Slow} {
 		positive("Descriptors.Fast and Slow", f.Window > 0 && f.Horizon > 0 && f.Hold > 0)
 	}
+	errs = append(errs, d.checkPolicy()...)
 	return errors.Join(errs...)
 }

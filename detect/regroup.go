@@ -38,6 +38,15 @@ func (v *view) merge(into, from *node) {
 	into.opened += from.opened
 	into.lastEvent = max(into.lastEvent, from.lastEvent)
 	into.lastAnswer = max(into.lastAnswer, from.lastAnswer)
+	into.firing += from.firing
+	into.readers += from.readers
+	into.once += from.once
+	into.served = max(into.served, from.served)
+	into.lastOpened = max(into.lastOpened, from.lastOpened)
+	for p := range into.phases {
+		into.phases[p] += from.phases[p]
+		into.aged[p] += from.aged[p]
+	}
 	v.mergeCalls(into, from)
 	v.mergeConns(into, from)
 	from.gone = true

@@ -33,6 +33,8 @@ var commands = []*rules.Command{
 	{Name: "attachToTangle", Class: rules.ClassJob, Warn: 60 * second, Critical: 300 * second, Lock: "iri.api"},
 	{Name: "mqtt", Class: rules.ClassStream},
 	{Name: "GET /api/v1/info", Class: rules.ClassInstant, Warn: 1 * second, Critical: 3 * second},
+	{Name: "addNeighbors", Class: rules.ClassWork, Warn: 5 * second, Critical: 30 * second, Admin: true},
+	{Name: "getNeighbors", Class: rules.ClassInstant, Warn: 1 * second, Critical: 5 * second, Admin: true},
 	{Name: rules.Other, Class: rules.ClassUnknown, Warn: 5 * second, Critical: 30 * second},
 }
 
@@ -76,6 +78,7 @@ type client struct {
 	x      *httpreassembly.Exchange
 	v      *rules.Verdict
 	depth  int
+	status int // of the next answer; 0: 200
 	left   capture.Time
 }
 
@@ -181,13 +184,15 @@ func (s *script) do(at capture.Time, action string, args []string, opts map[stri
 	switch action {
 	case "client":
 		return s.visit(at, args, opts)
-	case "open", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
+	case "open", "start", "head", "resent", "acked", "choke", "progress", "odd", "lost", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
 		if len(args) == 0 {
 			return fmt.Errorf("%s whom?", action)
 		}
 		return s.act(at, action, args, opts)
-	case "syn":
-		s.event(at, httpreassembly.Event{Kind: httpreassembly.SynUnanswered, Conn: httpreassembly.ConnID(at), Flow: s.flow(opts)})
+	case "syn", "refused", "knock", "closed_port":
+		kind := map[string]httpreassembly.Kind{"syn": httpreassembly.SynUnanswered, "refused": httpreassembly.Refused,
+			"knock": httpreassembly.Knocked, "closed_port": httpreassembly.PortRefused}[action]
+		s.event(at, httpreassembly.Event{Kind: kind, Conn: httpreassembly.ConnID(at), Flow: s.flow(opts)})
 	case "sample":
 		return s.sample(at, opts)
 	case "loss":
@@ -260,6 +265,9 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		c := &client{id: httpreassembly.ConnID(int64(at) + int64(s.ports)), flow: f, opened: at}
 		s.conns[args[0]] = c
 		s.event(at, httpreassembly.Event{Kind: httpreassembly.Opened, Conn: c.id, Flow: f})
+		if opts["half"] == "" {
+			s.event(at+1, httpreassembly.Event{Kind: httpreassembly.Established, Conn: c.id, Flow: f})
+		}
 		return nil
 	}
 	c := s.conns[args[0]]
@@ -267,9 +275,30 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		return fmt.Errorf("no connection %s", args[0])
 	}
 	e := httpreassembly.Event{Conn: c.id, Flow: c.flow}
+	kinds := map[string]httpreassembly.Kind{"head": httpreassembly.HeadSeen, "resent": httpreassembly.Retransmitting, "acked": httpreassembly.Acknowledged,
+		"choke": httpreassembly.WindowClosed, "progress": httpreassembly.ResponseProgress}
 	switch action {
+	case "head", "resent", "acked", "choke", "progress":
+		e.Kind = kinds[action]
+		if len(args) > 1 && args[1] == "client" || action == "choke" {
+			e.Dir = capture.ToClient
+		}
+		n, _ := strconv.Atoi(opts["bytes"])
+		e.Bytes = int64(n)
+		s.event(at, e)
+	case "odd":
+		e.Kind, e.Odd = httpreassembly.Odd, httpreassembly.BadRequestLine
+		s.event(at, e)
+	case "start":
+		e.Kind, e.Exchange = httpreassembly.RequestStarted, &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at}
+		s.event(at, e)
+	case "lost": // the server resets
+		s.finish(at, c, e, httpreassembly.ServerReset, false)
+		e.Kind, e.By, e.How = httpreassembly.Closed, httpreassembly.Server, httpreassembly.ByRST
+		e.Summary = &httpreassembly.Connection{Opened: c.opened, State: httpreassembly.StateReset}
+		s.event(at+1, e)
 	case "call":
-		return s.call(at, c, e, args)
+		return s.call(at, c, e, args, opts)
 	case "answer":
 		s.finish(at, c, e, httpreassembly.Answered, true)
 	case "begin":
@@ -305,7 +334,7 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 	return nil
 }
 
-func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args []string) error {
+func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args []string, opts map[string]string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("want: call WHO COMMAND")
 	}
@@ -320,13 +349,25 @@ func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args [
 	}
 	c.x = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth, RequestStart: at - 1, RequestEnd: at,
 		Method: []byte(method), Target: []byte("/"), RequestBytes: 300}
-	c.v = &rules.Verdict{Command: cmd, Calls: 1}
+	c.v = &rules.Verdict{Command: cmd, Calls: 1, Raw: opts["raw"], Malformed: opts["malformed"] != ""}
+	if body := opts["json"]; body != "" {
+		v := rules.Default().Classify(&rules.Request{Method: c.x.Method, Target: c.x.Target, Body: []byte(body), BodyBytes: int64(len(body))})
+		c.v.Shape = v.Shape
+	}
+	if n, err := strconv.Atoi(opts["body"]); err == nil {
+		c.x.RequestBody = int64(n)
+	}
+	c.x.ForwardedFor = []byte(opts["xff"])
+	c.status, _ = strconv.Atoi(opts["status"])
 	e.Kind, e.Exchange = httpreassembly.RequestSeen, c.x
 	s.inputs = append(s.inputs, input{at: at, event: &e, verdict: c.v})
 	return nil
 }
 
 func (s *script) begin(at capture.Time, c *client, e httpreassembly.Event) {
+	if c.x.Status = 200; c.status != 0 {
+		c.x.Status = c.status
+	}
 	e.Kind, e.Exchange = httpreassembly.ResponseSeen, c.x
 	s.inputs = append(s.inputs, input{at: at, event: &e, verdict: c.v})
 }
@@ -405,7 +446,11 @@ func alertLines(fs []Finding) string {
 			continue
 		}
 		a := f.Alert
-		fmt.Fprintf(&b, "%s %s %s %s on %s (confidence %.2g)\n\t%s\n\t%s\n", stamp(a.At), a.State, a.Severity, a.Name, a.Subject, a.Confidence, a.Summary, a.Why)
+		again := ""
+		if a.Repeat {
+			again = " again"
+		}
+		fmt.Fprintf(&b, "%s %s%s %s %s on %s (confidence %.2g)\n\t%s\n\t%s\n", stamp(a.At), a.State, again, a.Severity, a.Name, a.Subject, a.Confidence, a.Summary, a.Why)
 		for _, c := range a.Evidence.Calls[:min(2, len(a.Evidence.Calls))] {
 			fmt.Fprintf(&b, "\tcall of %s since %s, %s, %s\n", c.Command, stamp(c.Since), c.Client.Addr(), c.Verdict)
 		}

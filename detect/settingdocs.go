@@ -52,4 +52,73 @@ var settingDocs = map[string]string{
 
 	"AcceptQueueFull.syns":   "SYNs without an answer",
 	"AcceptQueueFull.within": "in so long",
+
+	"engine.max_visitors": "clients told apart, over all nodes; beyond, the one seen longest ago is forgotten and counted",
+
+	"NodeDown.after":  "SYNs are refused and none is accepted for so long; shorter is an operator's restart",
+	"NodeDown.syns":   "or so many SYNs without an answer, while nothing that clients send is acknowledged",
+	"NodeDown.within": "in so long",
+
+	"NodeRestarted.calls": "a return is news without NodeDown when so many calls were in flight when the node went",
+
+	"CaptureBlind.connections": "connections that could not be understood, nine of ten",
+	"CaptureBlind.silent":      "or that the kernel got while no packet was seen for so long",
+
+	"DescriptorExhaustion.once_after": "a connection that asked once and then nothing counts as leaked after so long, for the forecast",
+
+	"SynFlood.half_open": "handshakes that the node answered and nobody completed",
+	"SynFlood.age":       "for so long",
+
+	"ConnectionFlood.silent":     "connections without a byte of a request",
+	"ConnectionFlood.age":        "for so long",
+	"ConnectionFlood.share":      "and such a share of the node's connections",
+	"ConnectionFlood.per_client": "connections of one client a second",
+	"ConnectionFlood.seconds":    "for so many seconds on end",
+
+	"RequestFlood.per_client": "requests of one client a second",
+	"RequestFlood.seconds":    "for so many seconds on end",
+	"RequestFlood.all":        "requests of all clients together a second",
+	"RequestFlood.within":     "on average over so long",
+
+	"SlowRequest.requests": "requests that began and are not whole",
+	"SlowRequest.age":      "for so long",
+	"SlowRequest.pool_age": "the same when there are as many as the node has workers",
+
+	"SlowReader.readers":          "answers whose client's window was closed",
+	"SlowReader.age":              "for so long",
+	"SlowReader.bytes_per_second": "and that were taken at less",
+
+	"PowAbuse.in_flight":  "calls of proof of work at once",
+	"PowAbuse.per_client": "more than so many calls of one client",
+	"PowAbuse.within":     "in so long",
+
+	"AdminCommand.within": "an admin command of a stranger is news for so long",
+
+	"OversizedRequest.elements": "elements of a list that are served",
+	"OversizedRequest.body":     "bytes of content that are served",
+	"OversizedRequest.calls":    "larger calls that fire",
+	"OversizedRequest.within":   "in so long",
+
+	"SuspectParameters.calls":          "calls with a depth, numWalks or magnitude that no wallet sends",
+	"SuspectParameters.same_reference": "calls with a reference that another client sent before; the reference of 2018 fires at once",
+	"SuspectParameters.within":         "in so long",
+
+	"MalformedRequests.calls":  "requests that are no HTTP or no JSON",
+	"MalformedRequests.within": "in so long",
+
+	"UnknownCommands.names":  "different names that no pack knows",
+	"UnknownCommands.within": "in so long",
+
+	"LatencyRegression.learn":     "answers of a command that make a baseline",
+	"LatencyRegression.learn_for": "over so long",
+	"LatencyRegression.factor":    "the median of the latest answers is so many times the learned 95th percentile; the warn budget of CallStalled follows it too, within its bounds",
+	"LatencyRegression.floor":     "and at least so long",
+	"LatencyRegression.within":    "the latest 32 answers came in so long",
+	"LatencyRegression.freeze":    "nothing is learned for so long after a stall",
+
+	"PortScan.ports":  "different ports that refused one client; needs the perimeter in the capture",
+	"PortScan.within": "in so long",
+
+	"LoginProbe.connections": "connections to the SSH port; needs the perimeter in the capture",
+	"LoginProbe.within":      "in so long",
 }

@@ -12,9 +12,12 @@ import (
 type stuckPoint struct {
 	at                         capture.Time
 	closeWait, zombie, waiting int32
+	silent, slow, once         int32 // without a request, with part of one, with nothing after the first
 }
 
-func (p *stuckPoint) total() int { return int(p.closeWait + p.zombie + p.waiting) }
+func (p *stuckPoint) total() int {
+	return int(p.closeWait + p.zombie + p.waiting + p.silent + p.slow + p.once)
+}
 
 // rampLen bounds the points of a window: sixty, 1770 slopes.
 const rampLen = 60
@@ -45,6 +48,17 @@ func (r *ring) since(at capture.Time, d time.Duration) []stuckPoint {
 		from++
 	}
 	return r.points[from:]
+}
+
+// grows reports whether the last part of a window, d long, still rose: a pool
+// that has filled has a slope behind it and nothing ahead.
+func (r *ring) grows(at capture.Time, d time.Duration, slope float64) bool {
+	points := r.since(at, d)
+	if len(points) < 2 {
+		return false
+	}
+	first, last := &points[0], &points[len(points)-1]
+	return float64(last.total()-first.total()) > slope*last.at.Sub(first.at).Seconds()
 }
 
 // ramp is the growth of what is stuck, over two windows: one for a burst that

@@ -92,7 +92,7 @@ func (e *Engine) gaugeNode(dst *Snapshot, n *node) {
 	dst.Connections[httpreassembly.StateServerClosed] += n.serverClosed
 	dst.Connections[httpreassembly.StateZombie] += n.zombies
 	dst.CloseWait += n.half
-	dst.FDsWire += n.live + n.held
+	dst.FDsWire += max(0, n.live-n.phases[opening]) + n.held
 	if since, ok := e.view.oldestHalf(n); ok {
 		dst.CloseWaitOldest = max(dst.CloseWaitOldest, e.now.Sub(since))
 	}

@@ -17,11 +17,18 @@ type view struct {
 	o     *Options
 	stats Stats
 
-	calls   slab[call]
-	conns   slab[conn]
-	connOf  map[httpreassembly.ConnID]int32
-	ladders []ladder
-	nextDue capture.Time // no budget falls due before
+	calls  slab[call]
+	conns  slab[conn]
+	connOf map[httpreassembly.ConnID]int32
+	queues queues
+	// The connection that look found last: events of one come in a row.
+	lastConn  httpreassembly.ConnID
+	lastIndex int32
+
+	visitors visitors
+	readings readings
+	ladders  []ladder
+	nextDue  capture.Time // no budget falls due before
 
 	nodes        []*node // in order of appearance, without others
 	others       *node
@@ -39,10 +46,12 @@ type view struct {
 
 func newView(o *Options) *view {
 	return &view{
-		o:        o,
-		calls:    slab[call]{max: o.MaxCalls},
-		conns:    slab[conn]{max: o.MaxConns},
-		connOf:   make(map[httpreassembly.ConnID]int32),
+		o:      o,
+		calls:  slab[call]{max: o.MaxCalls},
+		conns:  slab[conn]{max: o.MaxConns},
+		connOf: make(map[httpreassembly.ConnID]int32),
+		queues: newQueues(), lastIndex: none,
+		visitors: visitors{slab: slab[visitor]{max: o.MaxVisitors}, by: make(map[visitorKey]int32), lru: emptyList},
 		nextDue:  never,
 		others:   &node{cw: emptyList},
 		byServer: make(map[netip.AddrPort]*node),
@@ -63,18 +72,26 @@ func (v *view) each(f func(*node)) {
 func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	switch ev.Kind {
 	case httpreassembly.Opened:
-		n := v.findOrAdd(ev.Flow.Server, ev.At)
-		n.live++
-		n.opened++
-		n.lastEvent = ev.At
-		v.loss.saw(ev.At, 3, 0)
-		v.unseed(ev)
+		v.opened(ev)
+	case httpreassembly.Established:
+		v.established(ev)
+	case httpreassembly.RequestStarted:
+		v.requestStarted(ev)
+	case httpreassembly.HeadSeen, httpreassembly.Retransmitting, httpreassembly.Acknowledged,
+		httpreassembly.WindowClosed, httpreassembly.WindowOpened, httpreassembly.ResponseProgress:
+		v.wire(ev)
+	case httpreassembly.Odd:
+		v.odd(ev)
+	case httpreassembly.Knocked, httpreassembly.PortRefused:
+		v.perimeter(ev)
+	case httpreassembly.Refused:
+		v.refused(ev)
 	case httpreassembly.RequestSeen:
 		v.requestSeen(ev, verdict)
 	case httpreassembly.ResponseSeen:
 		v.responseSeen(ev, verdict)
 	case httpreassembly.ExchangeDone:
-		v.exchangeDone(ev)
+		v.exchangeDone(ev, verdict)
 	case httpreassembly.HalfClosed:
 		v.halfClosed(ev)
 	case httpreassembly.Closed:
@@ -90,6 +107,73 @@ func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	}
 }
 
+func (v *view) opened(ev *httpreassembly.Event) {
+	n := v.findOrAdd(ev.Flow.Server, ev.At)
+	n.live++
+	n.opened++
+	n.lastEvent, n.lastOpened = ev.At, ev.At
+	v.comesBack(n, ev.At)
+	n.sight.opened(ev)
+	v.loss.saw(ev.At, 3, 0)
+	v.unseed(ev)
+	ci := v.connAt(ev, n)
+	if ci == none {
+		return
+	}
+	if ev.MidStream {
+		v.enter(ci, idle, ev.At)
+		v.entered(ci, ev.At)
+	} else {
+		v.enter(ci, opening, ev.At)
+	}
+}
+
+func (v *view) established(ev *httpreassembly.Event) {
+	ci := v.connAt(ev, v.find(ev.Flow.Server))
+	if ci == none {
+		return
+	}
+	if p := v.conns.items[ci].phase; p == opening || p == active && v.conns.items[ci].calls.n == 0 {
+		v.enter(ci, silent, ev.At)
+	}
+	v.entered(ci, ev.At)
+}
+
+func (v *view) requestStarted(ev *httpreassembly.Event) {
+	ci := v.look(ev.Conn)
+	if ci == none {
+		return
+	}
+	if c := &v.conns.items[ci]; c.phase != active {
+		v.enter(ci, sending, ev.At)
+		c.body = false
+	}
+}
+
+// wire folds what the kernels do about a connection's bytes.
+func (v *view) wire(ev *httpreassembly.Event) {
+	ci := v.look(ev.Conn)
+	if ci == none {
+		return
+	}
+	c := &v.conns.items[ci]
+	switch ev.Kind {
+	case httpreassembly.HeadSeen:
+		c.body = true
+	case httpreassembly.Retransmitting:
+		c.wire.resent[ev.Dir&1] = true
+		v.resends(c, ev)
+	case httpreassembly.Acknowledged:
+		c.wire.resent[ev.Dir&1] = false
+		v.resends(c, ev)
+	case httpreassembly.WindowClosed, httpreassembly.WindowOpened:
+		c.wire.closed[ev.Dir&1] = ev.Kind == httpreassembly.WindowClosed
+		v.window(ci, ev)
+	case httpreassembly.ResponseProgress:
+		c.node.answered(ev.At)
+	}
+}
+
 func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n := v.findOrAdd(ev.Flow.Server, ev.At)
 	n.lastEvent = ev.At
@@ -97,39 +181,64 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	if verdict == nil || verdict.Command == nil || verdict.Command.Class == rules.ClassStream {
 		return
 	}
+	client := v.clientOf(ev.Exchange)
+	v.asked(n, ev, verdict, client)
 	ci := v.connAt(ev, n)
 	if ci == none {
 		v.stats.CallsNotFollowed++
 		return
 	}
-	if c := &v.conns.items[ci]; c.early == ev.Exchange.Depth {
+	c := &v.conns.items[ci]
+	if c.phase != active {
+		v.enter(ci, active, ev.At)
+	}
+	c.asked = min(c.asked, 1) + 1
+	v.countRequest(c, client, ev.At)
+	if int(c.early) == ev.Exchange.Depth {
 		return // answered before it was whole: nothing is owed
 	}
-	v.addCall(n, ci, ev, verdict)
+	v.addCall(n, ci, ev, verdict, client)
+}
+
+// countRequest counts a request for whoever made it.
+func (v *view) countRequest(c *conn, client netip.Addr, at capture.Time) {
+	r := c.visitor
+	if client != c.flow.Client.Addr() || v.visitors.at(r) == nil {
+		r = v.visit(c.node, client)
+		if client == c.flow.Client.Addr() {
+			c.visitor = r
+			v.visitors.at(r).conns++
+		}
+	}
+	v.turn(c.node, r.index, at).requests++
+	count(&c.node.requests, at)
 }
 
 func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
-	v.find(ev.Flow.Server).answered(ev.At)
-	if ci, ok := v.connOf[ev.Conn]; ok {
+	n := v.find(ev.Flow.Server)
+	n.answered(ev.At)
+	n.served = max(n.served, ev.Conn)
+	if ci := v.look(ev.Conn); ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
 			cell := v.calls.items[i].node.cell(v.calls.items[i].verdict.Command)
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
+			cell.learn(ev.At, ev.At.Sub(v.calls.items[i].since))
 			v.endCall(i)
 		}
 	}
 	if verdict == nil { // the request is not whole yet
-		if ci := v.connAt(ev, v.find(ev.Flow.Server)); ci != none {
-			v.conns.items[ci].early = ev.Exchange.Depth
+		if ci := v.connAt(ev, n); ci != none {
+			v.conns.items[ci].early = int32(ev.Exchange.Depth)
 		}
 	}
-	if ci, ok := v.connOf[ev.Conn]; ok {
+	if ci := v.look(ev.Conn); ci != none {
 		v.conns.items[ci].answering = true
 		v.reacted(ci, ev.At)
 	}
 }
 
-func (v *view) exchangeDone(ev *httpreassembly.Event) {
+func (v *view) exchangeDone(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	x := ev.Exchange
 	n := v.find(ev.Flow.Server)
 	n.lastEvent = ev.At
@@ -137,22 +246,29 @@ func (v *view) exchangeDone(ev *httpreassembly.Event) {
 		n.answered(ev.At)
 		v.loss.saw(ev.At, 2+uint64(x.ResponseBytes)/segmentBytes, uint64(x.ResponseBytes))
 	}
-	ci, ok := v.connOf[ev.Conn]
-	if !ok {
+	v.ended(n, ev, verdict)
+	ci := v.look(ev.Conn)
+	if ci == none {
 		return
 	}
 	if i := v.findCall(ci, x.Depth); i != none {
+		v.died(i, ev)
 		v.endCall(i)
 	}
 	c := &v.conns.items[ci]
 	c.answering = false
-	if c.early == x.Depth {
+	v.stopReading(c)
+	if int(c.early) == x.Depth {
 		c.early = 0
 	}
 	if x.Outcome == httpreassembly.Answered {
 		v.reacted(ci, ev.At)
 	}
-	v.dropIfPlain(ci)
+	if c.closed {
+		v.dropIfPlain(ci)
+	} else if c.plain() && c.phase != opening {
+		v.enter(ci, idle, ev.At)
+	}
 }
 
 func (n *node) answered(at capture.Time) {
@@ -165,7 +281,7 @@ func (v *view) gap(ev *httpreassembly.Event) {
 		bytes = uint64(ev.Bytes)
 	}
 	v.loss.gap(ev.At, bytes)
-	if ci, ok := v.connOf[ev.Conn]; ok {
+	if ci := v.look(ev.Conn); ci != none {
 		v.conns.items[ci].gap = true
 	}
 }

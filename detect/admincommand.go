@@ -1,0 +1,92 @@
+package detect
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// adminCommand fires when a stranger asks for what is the operator's: critical
+// when the node did it, news when it refused. Pollers on the node's own machine
+// and in trusted networks are normal, and so is a probe without the arguments
+// that the command needs: that is how checks see whether a command is closed.
+type adminCommand struct{}
+
+func (adminCommand) name() string { return "AdminCommand" }
+
+// settleAdmin is how long a refused command waits to be judged: a check asks
+// for all of them in a row, and shows by that what it is.
+const settleAdmin = 500 * time.Millisecond
+
+func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := Rate{Within: v.o.AdminCommand.Within}
+	k, sev := adminDone, Critical
+	count := n.lately(k, at, &o)
+	if count == 0 {
+		k, sev = adminRefused, Info
+		if count = n.lately(k, at, &o); count == 0 || at.Sub(n.deeds[k].last) < settleAdmin || n.deeds[k].checks(n, at) {
+			return
+		}
+	}
+	key := incidentKey{detector: d.name(), node: n.id}
+	a := l.raise(at, key, n, sev, float64(count))
+	if a == nil {
+		return
+	}
+	deeds := n.deeds[k]
+	deeds.blame(a, v, n, at)
+	a.Command, a.Unit, a.Limit = deeds.command.Name, "calls", 0
+	what := "were refused"
+	if k == adminDone {
+		what = "were carried out"
+	}
+	a.Summary = fmt.Sprintf("%s of strangers for the operator's commands on %s %s, the last for %s", plural(count, "call"), n.name(), what, a.Command)
+	a.Why = fmt.Sprintf("%d within %s (fires at 1) from outside the trusted networks, arguments and all", count, inSeconds(o.Within))
+	l.remember(key, a)
+}
+
+// takesNothing are the admin commands that have no arguments, so that a
+// request without any is no probe.
+func takesNothing(c *rules.Command) bool {
+	switch c.Name {
+	case "getNeighbors", "interruptAttachingToTangle", "triggerSolidifier", "getLedgerState":
+		return true
+	}
+	return false
+}
+
+// isProbe reports whether a refused request lacked what its command needs. REST
+// has its arguments in the path, so only a body tells.
+func isProbe(v *rules.Verdict) bool {
+	return v.Command.API == "iri" && v.Shape.Params() == 0 && !takesNothing(v.Command)
+}
+
+// maxProbers bounds the checks that a node remembers.
+const maxProbers = 16
+
+// probe notes a client that asks as a check does.
+func (n *node) probe(client netip.Addr) {
+	if n.probed(client) {
+		return
+	}
+	if len(n.probers) == maxProbers {
+		n.probers = append(n.probers[:0], n.probers[1:]...)
+	}
+	n.probers = append(n.probers, client)
+}
+
+func (n *node) probed(client netip.Addr) bool { return slices.Contains(n.probers, client) }
+
+// checks reports whether all who were refused probe as checks do.
+func (d *deeds) checks(n *node, at capture.Time) bool {
+	for _, w := range d.doers {
+		if at.Sub(w.last) < synWindow*second && !n.probed(w.client) {
+			return false
+		}
+	}
+	return true
+}

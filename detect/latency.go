@@ -1,0 +1,171 @@
+package detect
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"stallwatch/capture"
+)
+
+// baseline is what a command's answers usually take on a node: a histogram of
+// waits whose counts are halved now and then, so that the last hours count. A
+// quantile of it moves little for a burst of slow calls, where a mean would
+// follow the attack. Buckets are a quarter of an octave wide, from 1 ms to
+// 18 h: a quantile is right to 19 %.
+type baseline struct {
+	counts [numBuckets]uint32
+	total  int
+	first  capture.Time
+	frozen capture.Time // nothing is learned before: an alert fires
+	recent [recentWaits]waitPoint
+	next   int
+}
+
+type waitPoint struct {
+	at   capture.Time
+	wait time.Duration
+}
+
+const (
+	numBuckets  = 104
+	recentWaits = 32
+	halveAt     = 1 << 15 // answers: hours of an ordinary node
+)
+
+// bucketOf is the quarter octave of a wait.
+func bucketOf(d time.Duration) int {
+	us := uint64(max(d, time.Millisecond) / time.Millisecond * 4)
+	octave := bits.Len64(us) - 3
+	return min(4*octave+int(us>>octave)&3, numBuckets-1)
+}
+
+// bucketEnd is the longest wait of a bucket.
+func bucketEnd(i int) time.Duration {
+	return time.Duration(5+i&3) << (i / 4) * time.Millisecond / 4
+}
+
+// learn takes the wait of an answered call.
+func (c *cell) learn(at capture.Time, wait time.Duration) {
+	b := c.base
+	if b == nil {
+		b = &baseline{first: at}
+		c.base = b
+	}
+	b.recent[b.next] = waitPoint{at, wait}
+	b.next = (b.next + 1) % recentWaits
+	if at < b.frozen {
+		return
+	}
+	b.counts[bucketOf(wait)]++
+	if b.total++; b.total < halveAt {
+		return
+	}
+	b.total = 0
+	for i := range b.counts {
+		b.counts[i] /= 2
+		b.total += int(b.counts[i])
+	}
+}
+
+// usual returns what 95 of 100 answers do not exceed; ok is false until enough
+// was learned.
+func (b *baseline) usual(at capture.Time, o *LatencyRegressionOptions) (q time.Duration, ok bool) {
+	if b == nil || b.total < o.Learn || at.Sub(b.first) < o.LearnFor {
+		return 0, false
+	}
+	left := b.total / 20
+	for i := numBuckets - 1; i >= 0; i-- {
+		if left -= int(b.counts[i]); left < 0 {
+			return bucketEnd(i), true
+		}
+	}
+	return 0, false
+}
+
+// median returns the median of the latest waits, if all are from within d.
+func (b *baseline) median(at capture.Time, d time.Duration) (m time.Duration, ok bool) {
+	var waits [recentWaits]time.Duration
+	for i := range b.recent {
+		if b.recent[i].at == 0 || at.Sub(b.recent[i].at) > d {
+			return 0, false
+		}
+		w := b.recent[i].wait
+		k := i
+		for ; k > 0 && waits[k-1] > w; k-- {
+			waits[k] = waits[k-1]
+		}
+		waits[k] = w
+	}
+	return waits[recentWaits/2], true
+}
+
+// adjust sets the warn budget of a command for the alert: the rules' own,
+// tightened or loosened by what its calls usually take, within the floor of
+// CallStalled and the command's critical budget. Steps of a factor of two keep
+// the number of ladders small.
+func (v *view) adjust(c *cell, usual time.Duration) {
+	warn, critical := c.command.Warn, c.command.Critical
+	if warn <= 0 {
+		return
+	}
+	want := time.Duration(v.o.LatencyRegression.Factor * float64(usual))
+	for warn/2 >= max(want, v.o.CallStalled.WarnFloor) {
+		warn /= 2
+	}
+	for warn < want && critical > 0 && 2*warn <= critical {
+		warn *= 2
+	}
+	c.learned = warn
+}
+
+// alertWarn is the warn budget that the alert looks at.
+func (c *cell) alertWarn() time.Duration {
+	if c.learned > 0 {
+		return c.learned
+	}
+	return c.command.Warn
+}
+
+// latencyRegression fires when a command is answered, but much slower than it
+// used to be here: that is how a node feels before it hangs.
+type latencyRegression struct{}
+
+func (latencyRegression) name() string { return "LatencyRegression" }
+
+func (d latencyRegression) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.LatencyRegression
+	for i := range n.cells {
+		c := &n.cells[i]
+		b := c.base
+		if b == nil || slowByNature(c.command) {
+			continue
+		}
+		if c.overWarn > 0 {
+			b.frozen = at.Add(o.Freeze)
+		}
+		usual, ok := b.usual(at, o)
+		if !ok {
+			continue
+		}
+		if b.frozen < at {
+			v.adjust(c, usual)
+		}
+		now, ok := b.median(at, o.Within)
+		if limit := max(o.Floor, time.Duration(o.Factor*float64(usual))); !ok || now < limit {
+			continue
+		}
+		b.frozen = at.Add(o.Freeze)
+		key := incidentKey{detector: d.name(), node: n.id, command: c.command}
+		a := l.raise(at, key, n, Warning, now.Seconds())
+		if a == nil {
+			continue
+		}
+		a.Unit, a.Limit, a.Confidence = "seconds", o.Factor*usual.Seconds(), v.loss.confidence()
+		a.Evidence = v.evidence(n, at)
+		a.Summary = fmt.Sprintf("%s on %s takes %s; 95 of 100 used to take no more than %s", c.command.Name, n.name(), inSeconds(now), inSeconds(usual))
+		a.Why = fmt.Sprintf("the median of the last %d answers within %s is %g times the learned quantile or more, and at least %s",
+			recentWaits, inSeconds(o.Within), o.Factor, inSeconds(o.Floor))
+		l.remember(key, a)
+	}
+}

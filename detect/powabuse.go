@@ -1,0 +1,77 @@
+package detect
+
+import (
+	"fmt"
+
+	"stallwatch/capture"
+	"stallwatch/rules"
+)
+
+// powAbuse fires when the node is made to do proof of work for strangers: a
+// few calls take all its processors, and nothing about their latency is odd.
+type powAbuse struct{}
+
+func (powAbuse) name() string { return "PowAbuse" }
+
+// isPow reports whether a command makes the node do proof of work. POST of a
+// message or block does where the node offers it.
+func isPow(c *rules.Command) bool {
+	switch c.Name {
+	case "attachToTangle", "storeMessage", "POST /api/v1/messages", "POST /api/core/v2/blocks":
+		return true
+	}
+	return false
+}
+
+// isSurePow is isPow without the commands that mostly come with the work done.
+func isSurePow(c *rules.Command) bool { return c.Name == "attachToTangle" || c.Name == "storeMessage" }
+
+func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.PowAbuse
+	inFlight := 0
+	for i := range n.cells {
+		if c := &n.cells[i]; c.command != nil && c.list.n > 0 && isPow(c.command) {
+			inFlight += c.list.n
+		}
+	}
+	r := Rate{Within: o.Within}
+	lately, most := 0, 0
+	if n.deeds[powAsked] != nil {
+		if lately = n.lately(powAsked, at, &r); lately > 0 {
+			most = n.deeds[powAsked].perClient(at, o)
+		}
+	}
+	if inFlight < o.InFlight && most <= o.PerClient {
+		return
+	}
+	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(max(inFlight, most)))
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "calls", float64(o.InFlight), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	calls := v.appendCalls(nil, n, func(c *cell) bool { return isPow(c.command) })
+	v.sortByAge(calls)
+	v.addCalls(a, calls, none, at)
+	if len(calls) > 0 {
+		a.Command = v.calls.items[calls[0]].verdict.Command.Name
+	}
+	a.Summary = fmt.Sprintf("%s of proof of work in flight on %s, %d begun in the last %s", plural(inFlight, "call"), n.name(), lately, inSeconds(o.Within))
+	a.Why = fmt.Sprintf("%d in flight (fires at %d); the busiest client began %d within %s (fires above %d)", inFlight, o.InFlight, most, inSeconds(o.Within), o.PerClient)
+	l.remembered(d.name(), n, a)
+}
+
+// perClient is how many calls of proof of work the busiest client made lately:
+// a client that pauses for the window starts anew.
+func (d *deeds) perClient(at capture.Time, o *PowAbuseOptions) int {
+	most := 0
+	for i := range d.doers {
+		w := &d.doers[i]
+		if at.Sub(w.last) > o.Within {
+			w.n = 0
+			continue
+		}
+		most = max(most, w.n)
+	}
+	return min(most, within(&d.seconds, at, o.Within))
+}

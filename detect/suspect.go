@@ -1,0 +1,142 @@
+package detect
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// suspectParameters fires at arguments that no wallet sends, and that are
+// known to make a node compute for long.
+type suspectParameters struct{}
+
+func (suspectParameters) name() string { return "SuspectParameters" }
+
+// reference2018 is the fingerprint (rules.Shape.RefPrint) of the reference
+// that the attack of January 2018 sent; operators blocked it by the hash for
+// years (nuriel77/iri-playbook, haproxy_bad_command). A test computes it.
+const reference2018 = 0xdb67f3d54ed6ec8e
+
+// Bounds of IRI's own: MAX_DEPTH, the walks of a wallet, the magnitude of the
+// main network (BaseIotaConfig.java).
+const (
+	maxDepth     = 15
+	maxWalks     = 5
+	maxMagnitude = 14
+)
+
+// parameters looks at the arguments of tip selection and proof of work.
+func (v *view) parameters(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
+	x, s := ev.Exchange, &verdict.Shape
+	if print, ok := s.RefPrint(); ok {
+		switch {
+		case print == reference2018:
+			n.did(knownAttack, ev.At, client).call(x, verdict, ev.At, client)
+		case v.seenElsewhere(n, print, client, ev.At):
+			n.did(sameReference, ev.At, client).call(x, verdict, ev.At, client)
+		}
+		depth, has := s.Int("depth")
+		walks, _ := s.Int("numWalks")
+		if has && (depth <= 0 || depth > maxDepth) || walks > maxWalks {
+			n.did(oddParameters, ev.At, client).call(x, verdict, ev.At, client)
+		}
+	}
+	if m, ok := s.Int("minWeightMagnitude"); ok && m > maxMagnitude && !v.trusted(client) {
+		n.did(heavyPow, ev.At, client).call(x, verdict, ev.At, client)
+	}
+}
+
+// referenceSet remembers who sent a reference first, by its fingerprint. It
+// holds maxReferences; one that nobody sent for forgetReference makes room,
+// and when all are younger a new one is not remembered, which is counted.
+type referenceSet struct {
+	by    map[uint64]*firstSender
+	swept capture.Time
+}
+
+type firstSender struct {
+	client netip.Addr
+	last   capture.Time
+}
+
+const (
+	maxReferences   = 1024
+	forgetReference = 10 * time.Minute
+)
+
+// seenElsewhere notes a reference and reports whether another client sent it.
+func (v *view) seenElsewhere(n *node, print uint64, client netip.Addr, at capture.Time) bool {
+	if n.references == nil {
+		n.references = &referenceSet{by: make(map[uint64]*firstSender)}
+	}
+	s := n.references
+	f := s.by[print]
+	if f == nil || at.Sub(f.last) > forgetReference {
+		if f == nil && len(s.by) >= maxReferences && !s.sweep(at) {
+			v.stats.NamesDropped++
+			return false
+		}
+		s.by[print] = &firstSender{client, at}
+		return false
+	}
+	f.last = at
+	return f.client != client
+}
+
+// sweep makes room, at most once a second.
+func (s *referenceSet) sweep(at capture.Time) bool {
+	if at.Sub(s.swept) < second {
+		return false
+	}
+	s.swept = at
+	for print, f := range s.by {
+		if at.Sub(f.last) > forgetReference {
+			delete(s.by, print)
+		}
+	}
+	return len(s.by) < maxReferences
+}
+
+func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.SuspectParameters
+	for _, c := range []struct {
+		k     deed
+		least int
+		what  string
+	}{
+		{knownAttack, 1, "carry the reference of the attack of January 2018"},
+		{sameReference, o.SameReference, "carry a reference that another client sent before"},
+		{oddParameters, o.Calls, "have a depth or numWalks that no wallet sends, with a reference"},
+		{heavyPow, o.Calls, "want proof of work beyond the network's magnitude"},
+	} {
+		r := Rate{c.least, o.Within}
+		count := n.lately(c.k, at, &r)
+		if count < c.least {
+			continue
+		}
+		if a := raiseDeeds(d.name(), v, n, c.k, Warning, float64(count), float64(c.least), at, l); a != nil {
+			a.Summary = fmt.Sprintf("%s to %s %s", plural(count, "call"), n.name(), c.what)
+			a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), c.least)
+			l.remembered(d.name(), n, a)
+		}
+		return
+	}
+}
+
+// longList reports whether a list has more elements than a node serves. Of a
+// body that was cut, the part that was read speaks for the whole.
+func (v *view) longList(x *httpreassembly.Exchange, verdict *rules.Verdict) bool {
+	n := int64(verdict.Shape.Longest())
+	if verdict.Cut && x.RequestBody > bodyRead {
+		n = n * (x.RequestBody / (bodyRead >> 10)) >> 10
+	}
+	return n > int64(v.o.OversizedRequest.Elements)
+}
+
+// bodyRead is how much of a body the rules look at unless told otherwise
+// (httpreassembly.Options.BodyPrefix).
+const bodyRead = 64 << 10
