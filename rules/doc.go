@@ -18,9 +18,17 @@
 // # Whose rules
 //
 // The embedded packs in packs/*.yaml, and an operator's files laid over them;
-// packs/classes.yaml explains the format. Files are read strictly: a key,
-// class, duration or route that is not understood is an error with its place,
-// and nothing is loaded.
+// REFERENCE.md explains the format. Files are read strictly: a key, class,
+// duration, route or expression that is not understood is an error with its
+// place, and nothing is loaded.
+//
+// # Free rules and settings
+//
+// A file may set thresholds of detectors ([Setting]), which this package
+// hands on without knowing them, and add alerts of its own ([AlertRule]):
+// conditions in a part of the language of expr-lang/expr that cannot loop,
+// fail or allocate without bound, checked when they are loaded against the
+// table of [Fields]. A [Machine] evaluates them.
 //
 // A [Set] does not change once it is loaded; it has no clock, no logger, no
 // goroutine, and is safe for concurrent use.

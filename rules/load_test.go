@@ -146,7 +146,7 @@ func TestBounds(t *testing.T) {
 	for _, tt := range []struct{ name, data, want string }{
 		{"commands", "apis:\n  - name: x\n    named_by: json-key\n    key: k\n    commands:\n" + many.String(), "more than 2000 commands"},
 		{"parameters", "apis:\n  - name: x\n    named_by: route\n    parameters: {length: [" + params.String() + "]}\n", "more than 251 parameter names"},
-		{"bytes", strings.Repeat("#", maxFile+1), "larger than 1048576 bytes"},
+		{"bytes", strings.Repeat("#", maxFile+1), "larger than 262144 bytes"},
 		{"nothing", "", "no API is defined"},
 	} {
 		_, err := Compile(Source{"big.yaml", []byte(tt.data)})

@@ -12,8 +12,8 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxFile bounds a rule file in bytes; the embedded packs have some 20 KiB.
-const maxFile = 1 << 20
+// maxFile bounds a rule file in bytes; the embedded packs have some 50 KiB.
+const maxFile = 256 << 10
 
 // maxErrors bounds how many errors of a file are told at once.
 const maxErrors = 20
@@ -84,6 +84,10 @@ func (r *reader) fail(n ast.Node, hint, format string, args ...any) {
 func (r *reader) parse(data []byte) ast.Node {
 	if len(data) > maxFile {
 		r.errs = append(r.errs, place{file: r.file}.errorf("", "larger than %d bytes", maxFile))
+		return nil
+	}
+	if err := CheckNesting(r.file, data); err != nil {
+		r.errs = append(r.errs, err)
 		return nil
 	}
 	f, err := parser.ParseBytes(data, 0)

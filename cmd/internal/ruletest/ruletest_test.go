@@ -81,6 +81,7 @@ func TestParseRefuses(t *testing.T) {
 		{"too many", "tests:\n  - trace: [{at: 1s, every: 1ms, times: 100000000}]\n    expect: [{at: 1s}]\n", "times is 1 to"},
 		{"times without every", "tests:\n  - trace: [{at: 1s, times: 3}]\n    expect: [{at: 1s}]\n", "times needs every"},
 		{"mixed versions", "tests:\n  - trace: [{at: 1s, client: '::1', server: '127.0.0.1:1'}]\n    expect: [{at: 1s}]\n", "different IP versions"},
+		{"a pit", strings.Repeat("[", 500_000), "t.yaml:1:33: nested deeper"},
 		{"far away", "tests:\n  - trace: [{at: 999999h}]\n    expect: [{at: 1s}]\n", "no duration from 0"},
 	} {
 		f, err := Parse("t.yaml", []byte(tt.text))

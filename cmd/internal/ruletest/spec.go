@@ -105,7 +105,7 @@ func (s *Span) UnmarshalYAML(n ast.Node) error {
 
 // Bounds of a test file.
 const (
-	maxFile  = 4 << 20
+	maxFile  = 1 << 20
 	maxSpan  = 31 * 24 * time.Hour
 	maxSteps = 1_000_000 // calls of one trace, repetitions included
 )
@@ -130,6 +130,9 @@ func Read(name string) (*File, error) {
 func Parse(name string, data []byte) (*File, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
+	}
+	if err := rules.CheckNesting(name, data); err != nil {
+		return nil, err
 	}
 	f := &File{}
 	err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(f)

@@ -1,0 +1,41 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestNestingIsBounded: whatever a file is made of, the parser's stack is
+// safe, and the time grows no faster than the file.
+func TestNestingIsBounded(t *testing.T) {
+	stairs := func(step string) string {
+		var b strings.Builder
+		for i := range 700 {
+			b.WriteString(strings.Repeat(" ", i) + step + "\n")
+		}
+		return b.String()[:min(b.Len(), maxFile)]
+	}
+	fill := func(s string) string { return strings.Repeat(s, maxFile/2/len(s)) }
+	for name, text := range map[string]string{
+		"brackets": fill("["), "brackets in lines": fill("[\n"), "braces": fill("{a: "), "dashes": fill("- "), "question marks": fill("? "),
+		"tags": fill("!a "), "tags in lines": fill("!a\n"), "anchors": fill("&a "), "anchors in lines": fill("&a\n"), "keys": fill("a: "),
+		"stairs of keys": stairs("a:"), "stairs of dashes": stairs("-"), "stairs of question marks": stairs("?"), "mixed": fill("- [{a: "),
+		"closed before opened": fill("]["), "quotes": fill(`"`), "commas": "[" + fill(",") + "]", "merge keys": fill("<<: "),
+	} {
+		if _, err := Compile(Source{"own.yaml", []byte(text)}); err == nil {
+			t.Errorf("%s: loaded", name)
+		} else if len(err.Error()) > 1<<13 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+	}
+	for name, when := range map[string]string{
+		"parentheses": strings.Repeat("(", 480) + "true" + strings.Repeat(")", 480), "nots": strings.Repeat("!", 980) + "true",
+		"minus": strings.Repeat("-", 980) + "1 > 0", "lists": strings.Repeat("[", 490) + strings.Repeat("]", 490),
+		"braces": strings.Repeat("{", 490), "questions": strings.Repeat("true?", 190) + "true",
+	} {
+		c := &compiler{set: Default()}
+		if p := c.expression(OnRequest, textAt{text: when}); p == nil && len(c.errs) == 0 {
+			t.Errorf("%s: neither program nor error", name)
+		}
+	}
+}
