@@ -35,24 +35,20 @@ type outputs struct {
 const drain = 5 * time.Second
 
 // openOutputs opens what the flags ask for. With an error nothing stays open.
-func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Options) (out *outputs, err error) {
-	out = &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
-	defer func() {
-		if err != nil {
-			out.close()
-		}
-	}()
+func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Options) (*outputs, error) {
+	out := &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
 	out.sinks = []pipeline.Sink{out.metrics, report.NewLog(log), &out.tally}
-	if err := out.openMetrics(f.metrics, log); err != nil {
-		return nil, err
+	for _, open := range []func() error{
+		func() error { return out.openMetrics(f.metrics, log) },
+		func() error { return out.openRecords(std, f, o) },
+		func() error { return out.openNotify(f.notify, log) },
+		func() error { return out.openEvidence(f, log, o) },
+	} {
+		if err := open(); err != nil {
+			return nil, errors.Join(err, out.close())
+		}
 	}
-	if err := out.openRecords(std, f, o); err != nil {
-		return nil, err
-	}
-	if err := out.openNotify(f.notify, log); err != nil {
-		return nil, err
-	}
-	return out, out.openEvidence(f, log, o)
+	return out, nil
 }
 
 func (out *outputs) openMetrics(addr string, log zerolog.Logger) error {
