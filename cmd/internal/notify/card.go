@@ -133,6 +133,7 @@ func facts(a *detect.Alert) []fact {
 	}
 	add("Who", who(a), false)
 	add("What", what(a), false)
+	add("Where", where(a), true)
 	add("Why", a.Why, false)
 	add("How sure", confidence(a), true)
 	return f
@@ -236,6 +237,26 @@ func what(a *detect.Alert) string {
 		s += ", oldest " + words(c.Age)
 	}
 	return s
+}
+
+// causes are the verdicts on the oldest call, in words.
+var causes = map[detect.Cause]string{
+	detect.CauseApp:          "the node's process has the request and does not answer",
+	detect.CauseGone:         "the node's process works on; the client has left",
+	detect.CauseCaptureGap:   "perhaps nowhere: a hole in the capture may hide the answer",
+	detect.CauseHost:         "the node's machine does not react",
+	detect.CauseNetwork:      "the path between client and node loses packets",
+	detect.CauseClientUpload: "the client has not sent all of its request",
+	detect.CauseClientRead:   "the client does not read the answer",
+	detect.CauseUnaccepted:   "the node's process has not accepted the connection",
+}
+
+// where says where the oldest call hangs.
+func where(a *detect.Alert) string {
+	if a.State == detect.Resolved || len(a.Evidence.Calls) == 0 {
+		return ""
+	}
+	return causes[a.Evidence.Calls[0].Verdict]
 }
 
 // defang breaks what a chat program would make a link or a mention of, in the

@@ -238,7 +238,9 @@ func TestFamilyRetries(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			everyKind(t, func(t *testing.T, f *fake, b *bench) {
 				f.set(nil, row.snag)
-				b.timeout = 500 * time.Millisecond
+				if row.name == "hang" {
+					b.timeout = time.Second
+				}
 				b.start()
 				b.find(stalled(1, detect.Firing, detect.Warning))
 				b.took(f, 1)
@@ -321,12 +323,9 @@ func TestFamilyRedirect(t *testing.T) {
 		f.set(status(302, "", "Location", trap.srv.URL+"/"+token))
 		b.start()
 		b.find(stalled(1, detect.Firing, detect.Warning))
-		until(t, "a failure", func() bool { return b.n.Stats().Receivers[0].Failed > 0 })
+		until(t, "a word in the log", func() bool { return strings.Contains(b.logs.String(), "redirects are not followed") })
 		if tried, _ := trap.counts(); tried != 0 {
 			t.Error("the redirect was followed")
-		}
-		if !strings.Contains(b.logs.String(), "redirects are not followed") {
-			t.Errorf("log: %s", b.logs.String())
 		}
 	})
 }
@@ -336,12 +335,9 @@ func TestFamilyWrongCertificate(t *testing.T) {
 		b.c.Receivers[0].CAFile = ""
 		b.start()
 		b.find(stalled(1, detect.Firing, detect.Warning))
-		until(t, "a failure", func() bool { return b.n.Stats().Receivers[0].Failed > 0 })
+		until(t, "a word in the log", func() bool { return strings.Contains(b.logs.String(), "certificate") })
 		if tried, _ := f.counts(); tried != 0 {
 			t.Error("something was sent to a server that could not prove who it is")
-		}
-		if !strings.Contains(b.logs.String(), "certificate") {
-			t.Errorf("log: %s", b.logs.String())
 		}
 	})
 }

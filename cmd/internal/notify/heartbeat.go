@@ -17,6 +17,9 @@ const (
 	blindAfter  = 3
 )
 
+// captureBlind is raised by the detectors too, about "capture": when packets
+// stay away. Here it is about "monitor", whose health is more than packets;
+// with one subject the end of one would hide the other.
 const captureBlind = "CaptureBlind"
 
 // watchHealth raises CaptureBlind, and resolves it.
@@ -51,7 +54,7 @@ func (n *Notifier) watchHealth() {
 func blind(err error) *detect.Alert {
 	now := capture.At(time.Now())
 	return &detect.Alert{At: now, Since: now.Add(-(blindAfter - 1) * healthEvery), State: detect.Firing, Name: captureBlind, Severity: detect.Critical,
-		Subject: "capture", Confidence: 1, Why: clean(err.Error(), maxWords),
+		Subject: "monitor", Confidence: 1, Why: clean(err.Error(), maxWords),
 		Summary:  "the capture sees too little to be trusted: no alert does not mean that all is well",
 		Evidence: detect.Evidence{CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, FDLimit: -1}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -36,7 +35,9 @@ type Options struct {
 	Healthy func() error
 	Timeout time.Duration // of one request. 0: 10 s
 
-	tune func(*limits) // by tests
+	// By tests.
+	tune func(*limits)
+	dest func(*Receiver) destination
 }
 
 // Notifier delivers alerts. It is a pipeline.Sink: Finding takes a pointer
@@ -48,10 +49,12 @@ type Notifier struct {
 	opts    Options
 	log     zerolog.Logger
 	workers []*worker
-	lock    *os.File // nil: no spool
+	lock    *spool.Locked // nil: no spool
 
 	mu      sync.Mutex
-	intake  []*detect.Alert
+	intake  [intakeSize]*detect.Alert // a ring
+	head    int                       // of the oldest
+	waiting int
 	lost    int // of the intake, not yet told to the workers
 	closing bool
 
@@ -87,7 +90,7 @@ func New(c *Config, o Options) (*Notifier, error) {
 }
 
 func (n *Notifier) worker(c *Config, r *Receiver, dir string) (*worker, error) {
-	dest, err := newDestination(c, r, n.opts)
+	dest, err := n.destination(c, r)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +120,13 @@ func (n *Notifier) worker(c *Config, r *Receiver, dir string) (*worker, error) {
 	}
 	w.publish()
 	return w, nil
+}
+
+func (n *Notifier) destination(c *Config, r *Receiver) (destination, error) {
+	if n.opts.dest != nil {
+		return n.opts.dest(r), nil
+	}
+	return newDestination(c, r, n.opts)
 }
 
 func (n *Notifier) start(c *Config) {
@@ -153,13 +163,14 @@ func (n *Notifier) push(a *detect.Alert) {
 	switch {
 	case n.closing:
 		n.lostTotal.Add(1)
-	case len(n.intake) >= intakeSize:
-		copy(n.intake, n.intake[1:])
-		n.intake[len(n.intake)-1] = a
+	case n.waiting == intakeSize:
+		n.intake[n.head] = a // in place of the oldest
+		n.head = (n.head + 1) % intakeSize
 		n.lost++
 		n.lostTotal.Add(1)
 	default:
-		n.intake = append(n.intake, a)
+		n.intake[(n.head+n.waiting)%intakeSize] = a
+		n.waiting++
 	}
 	n.mu.Unlock()
 	signal(n.wake)
@@ -174,23 +185,32 @@ func signal(c chan struct{}) {
 
 // feed moves alerts from the intake to the queues.
 func (n *Notifier) feed() {
-	var spare []*detect.Alert
 	for {
 		select {
 		case <-n.wake:
-			spare = n.drain(spare)
+			n.drain()
 		case <-n.quit:
-			n.drain(spare)
+			n.drain()
 			return
 		}
 	}
 }
 
-func (n *Notifier) drain(spare []*detect.Alert) []*detect.Alert {
+// take empties the intake.
+func (n *Notifier) take() (taken []*detect.Alert, lost int) {
 	n.mu.Lock()
-	taken, lost := n.intake, n.lost
-	n.intake, n.lost = spare[:0], 0
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	for ; n.waiting > 0; n.waiting-- {
+		taken = append(taken, n.intake[n.head])
+		n.intake[n.head] = nil
+		n.head = (n.head + 1) % intakeSize
+	}
+	lost, n.lost = n.lost, 0
+	return taken, lost
+}
+
+func (n *Notifier) drain() {
+	taken, lost := n.take()
 	if lost > 0 {
 		n.log.Warn().Int("alerts", lost).Msg("alerts came faster than they could be queued: the oldest were dropped")
 	}
@@ -201,8 +221,6 @@ func (n *Notifier) drain(spare []*detect.Alert) []*detect.Alert {
 	for _, w := range n.workers {
 		w.add(alerts, lost)
 	}
-	clear(taken)
-	return taken
 }
 
 // drainGrace is how long Close waits after its deadline for requests that

@@ -86,7 +86,7 @@ func victim(args []string) {
 func (n *Notifier) backlog() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.intake)
+	return n.waiting
 }
 
 func (w *worker) seqNow() uint64 {
@@ -147,7 +147,7 @@ func TestTorture(t *testing.T) {
 		}
 		if kills < tortureKills {
 			kills++
-			time.Sleep(150*time.Millisecond + rand.N(250*time.Millisecond))
+			time.Sleep(80*time.Millisecond + rand.N(200*time.Millisecond))
 			cmd.Process.Kill()
 			cmd.Wait()
 			if strings.HasPrefix(out.String(), "error") {

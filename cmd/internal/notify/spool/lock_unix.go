@@ -10,10 +10,13 @@ import (
 	"syscall"
 )
 
-// Lock makes dir, readable by its owner only, and keeps other processes out
-// of it until the file it returns is closed. The kernel drops the lock when
-// the process dies, however it dies.
-func Lock(dir string) (*os.File, error) {
+// Locked is a directory that no other process uses.
+type Locked struct{ f *os.File }
+
+// Lock makes dir, readable by its owner only, and keeps others out of it
+// until Close. The kernel drops the lock when the process dies, however it
+// dies.
+func Lock(dir string) (*Locked, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -29,5 +32,11 @@ func Lock(dir string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return f, nil
+	return &Locked{f}, nil
+}
+
+// Close lets others in. It does not rely on closing the file for that: a
+// child that was forked at this moment holds a copy of it until its exec.
+func (l *Locked) Close() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
 }
