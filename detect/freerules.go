@@ -86,7 +86,8 @@ func (f *freeRules) observe(v *view, ev *httpreassembly.Event, verdict *rules.Ve
 		return
 	}
 	x := ev.Exchange
-	f.facts = rules.Facts{Verdict: verdict, Client: ev.Flow.Client, Server: ev.Flow.Server,
+	client := netip.AddrPortFrom(v.clientOf(x), ev.Flow.Client.Port())
+	f.facts = rules.Facts{Verdict: verdict, Client: client, Server: ev.Flow.Server,
 		Method: x.Method, Target: x.Target, UserAgent: x.UserAgent, BodyBytes: x.RequestBody}
 	if on == rules.OnExchange {
 		f.facts.Status, f.facts.ResponseBytes, f.facts.Wait = x.Status, x.ResponseBody, x.Wait()
@@ -220,7 +221,8 @@ func (f *freeRules) pending(v *view, list []*rules.AlertRule, at capture.Time) {
 				}
 				c := &v.calls.items[k]
 				on := &v.conns.items[c.conn]
-				f.facts = rules.Facts{Verdict: &c.verdict, Client: on.flow.Client, Server: on.flow.Server,
+				client := netip.AddrPortFrom(c.client, on.flow.Client.Port())
+				f.facts = rules.Facts{Verdict: &c.verdict, Client: client, Server: on.flow.Server,
 					Method: c.x.Method, Target: c.x.Target, BodyBytes: c.x.RequestBody, Age: at.Sub(c.since)}
 				f.ask(list, rules.OnPending, n, at)
 			}

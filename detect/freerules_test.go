@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -43,6 +44,8 @@ type drive struct {
 	open map[httpreassembly.ConnID]*httpreassembly.Event
 	said map[httpreassembly.ConnID]*rules.Verdict
 	port uint16
+
+	forwarded string // X-Forwarded-For of the next call
 }
 
 func newDrive(t testing.TB, o Options) *drive {
@@ -63,6 +66,7 @@ func (d *drive) call(client, body string) httpreassembly.ConnID {
 	v := d.set.Classify(&rules.Request{Method: []byte("POST"), Target: []byte("/"), Body: []byte(body), BodyBytes: int64(len(body))})
 	x := &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1, RequestStart: d.at, RequestEnd: d.at, Method: []byte("POST"), Target: []byte("/"),
 		UserAgent: []byte("wallet"), RequestBody: int64(len(body))}
+	x.ForwardedFor, d.forwarded = []byte(d.forwarded), ""
 	ev := &httpreassembly.Event{Kind: httpreassembly.RequestSeen, Conn: id, Flow: flow, Exchange: x}
 	d.open[id], d.said[id] = ev, &v
 	d.observe(&httpreassembly.Event{Kind: httpreassembly.Opened, Conn: id, Flow: flow}, nil)
@@ -270,6 +274,65 @@ func TestFreeRulesForget(t *testing.T) {
 	d.wait(10 * time.Minute)
 	if n := len(d.e.free.keys); n != 0 {
 		t.Errorf("%d keys are kept of windows that are over", n)
+	}
+}
+
+// TestFreeRulesBehindProxy: the one that a trusted proxy names is the client,
+// and anybody else's word is not believed.
+func TestFreeRulesBehindProxy(t *testing.T) {
+	for trusted, want := range map[string]string{"192.0.2.0/24": "203.0.113.9", "10.0.0.0/8": "192.0.2.1"} {
+		set := ownRules(t, "alerts:\n  - {alert: TooManyTips, by: client, more_than: 2 per 10s, when: 'from(\"0.0.0.0/0\")', summary: '{{client}}'}\n")
+		d := newDrive(t, Options{Rules: set, Trusted: []netip.Prefix{netip.MustParsePrefix(trusted)}})
+		for range 3 {
+			d.forwarded = "203.0.113.9"
+			d.answer(d.call("192.0.2.1", infoBody), 200)
+		}
+		d.wait(time.Second)
+		if got := d.alerts(); len(got) != 1 || !strings.HasSuffix(got[0], " "+want) {
+			t.Errorf("trusted %s: got %q, want the client %s", trusted, got, want)
+		}
+	}
+}
+
+// TestFreeRulesIgnoreTicks: how often the clock is told changes nothing.
+func TestFreeRulesIgnoreTicks(t *testing.T) {
+	set := ownRules(t, tenFreeRules+`
+  - {alert: Late, on: pending, by: client, more_than: 1, for: 3s, when: age_seconds > 2}
+  - {alert: Busy, by: command, more_than: 7 per 5s, when: 'calls > 0'}
+  - {alert: Crowded, on: node, for: 4s, when: in_flight > 3}
+`)
+	play := func(ticks bool) string {
+		rng, clock := rand.New(rand.NewPCG(3, 4)), rand.New(rand.NewPCG(5, 6))
+		d := newDrive(t, Options{Rules: set, MaxRuleKeys: 20})
+		var open []httpreassembly.ConnID
+		for range 600 {
+			body := infoBody
+			if rng.IntN(2) == 0 {
+				body = tipsBody
+			}
+			id := d.call(fmt.Sprintf("192.0.2.%d", rng.IntN(40)), body)
+			if rng.IntN(4) > 0 {
+				d.answer(id, 200+100*rng.IntN(4))
+			} else if open = append(open, id); len(open) > 6 {
+				d.answer(open[0], 200)
+				open = open[1:]
+			}
+			next := d.at.Add(time.Duration(rng.IntN(900)) * time.Millisecond)
+			for ticks && d.at < next && clock.IntN(3) > 0 {
+				d.wait(min(next.Sub(d.at), time.Duration(clock.IntN(400))*time.Millisecond))
+			}
+			d.at = next
+		}
+		return strings.Join(d.alerts(), "\n")
+	}
+	want := play(false)
+	for _, name := range []string{"Late", "Busy", "Crowded", "Rule5"} {
+		if !strings.Contains(want, name) {
+			t.Fatalf("%s does not fire: the run proves nothing:\n%s", name, want)
+		}
+	}
+	if got := play(true); got != want {
+		t.Errorf("with ticks\n%s\nwithout\n%s", got, want)
 	}
 }
 

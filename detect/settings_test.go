@@ -171,3 +171,29 @@ alerts:
 		t.Errorf("options that make no sense were taken: %v", err)
 	}
 }
+
+// FuzzWithRules: settings are refused with their place, or make options that
+// an Engine takes.
+func FuzzWithRules(f *testing.F) {
+	for _, text := range []string{"CallStalled: {min_calls: 3}", "DescriptorExhaustion: {warn: 1e-9, critical: 1e9}", "engine: {workers: 0x7fffffff}",
+		"AcceptQueueFull: {within: 30s, syns: 1}", "CaptureLoss: {enabled: false, min_bytes: 18446744073709551615}", "CallStalled: {warn_floor: 24h}"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := rules.Compile(rules.Source{Name: "base.yaml", Data: []byte("apis: [{name: x, named_by: route}]\n")},
+			rules.Source{Name: "own.yaml", Data: []byte("detectors: {" + text + "}\n")})
+		if err != nil {
+			return
+		}
+		o, err := Options{}.WithRules(set)
+		if err != nil {
+			if !strings.Contains(err.Error(), "own.yaml:") {
+				t.Fatalf("an error without its place: %v", err)
+			}
+			return
+		}
+		if _, err := New(o); err != nil {
+			t.Fatalf("%q: options that no engine takes: %v", text, err)
+		}
+	})
+}

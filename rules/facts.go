@@ -73,7 +73,7 @@ var fields = []Field{
 		get: func(f *Facts) any { return f.Verdict.Command.Class.String() }},
 	{Name: "calls", Type: "integer", On: onCalls, Doc: "calls in the request: 1, or the length of a JSON-RPC batch",
 		get: func(f *Facts) any { return f.Verdict.Calls }},
-	{Name: "client", Type: "text", On: onCalls, Doc: `the client's address without its port`,
+	{Name: "client", Type: "text", On: onCalls, Doc: "the client's address without its port; behind a trusted proxy the one that the proxy names",
 		get: func(f *Facts) any { return f.Client.Addr().String() }},
 	{Name: "method", Type: "text", On: onCalls, wire: true, Doc: "the HTTP method as sent",
 		get: func(f *Facts) any { return Escape(f.Method, maxMethod) }},
