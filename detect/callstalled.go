@@ -126,6 +126,9 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, age time.Duratio
 	if s.critical == 0 && s.warn < o.MinCalls {
 		return 0
 	}
+	if cell := culprit.node.cell(culprit.verdict.Command); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(s.warn, o.CriticalCalls) {
+		return 0 // that is how long it takes here, and it ends
+	}
 	if s.jobs == s.warn && s.critical < o.MinCalls {
 		return Info // a few jobs take their time: it may be news, it is no alarm
 	}

@@ -18,11 +18,10 @@ const (
 	oversized                 // a list or a body beyond the bounds
 	knownAttack               // the reference of January 2018
 	sameReference             // a reference that another client sent before
-	oddParameters             // depth, numWalks or magnitude beyond what a wallet sends
+	oddParameters             // a depth, numWalks, magnitude or list beyond what a wallet sends
 	malformed                 // no HTTP, or no JSON
 	unknownName               // a command that no pack knows
 	powAsked                  // proof of work
-	heavyPow                  // proof of work beyond the network's magnitude
 	login                     // a connection to the SSH port
 	scanned                   // a port that nobody serves
 	numDeeds
@@ -136,7 +135,7 @@ func (v *view) asked(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, 
 			d.call(x, verdict, ev.At, client)
 		}
 	}
-	if _, ok := verdict.Shape.RefPrint(); ok || isPow(verdict.Command) {
+	if verdict.DuplicateKey || verdict.Shape.Params() > 0 {
 		v.parameters(n, ev, verdict, client)
 	}
 	if isPow(verdict.Command) && foreign {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stallwatch/capture"
+	"stallwatch/rules"
 )
 
 // baseline is what a command's answers usually take on a node: a histogram of
@@ -66,6 +67,31 @@ func (c *cell) learn(at capture.Time, wait time.Duration) {
 		b.counts[i] /= 2
 		b.total += int(b.counts[i])
 	}
+}
+
+// slowHere reports whether calls of a command over their warn budget, being all
+// that hangs, say nothing yet. Public nodes took 7 to 60 s for tip selection
+// long before anybody attacked them (iotaledger/iri#476). So at least half of
+// the latest answers took half of the warn budget or more; or the command is
+// heavy by its class, none was ever answered, and only few hang. What hangs
+// beside quick answers, or blocks other commands, is a stall.
+func (c *cell) slowHere(hanging, many int) bool {
+	n, late := 0, 0
+	if b := c.base; b != nil && c.command.Warn > 0 {
+		for i := range b.recent {
+			if b.recent[i].at == 0 {
+				continue
+			}
+			n++
+			if b.recent[i].wait >= c.command.Warn/2 {
+				late++
+			}
+		}
+	}
+	if n > 0 {
+		return 2*late >= n
+	}
+	return c.command.Class == rules.ClassHeavy && hanging == c.overWarn && hanging < many
 }
 
 // usual returns what 95 of 100 answers do not exceed; ok is false until enough

@@ -84,12 +84,10 @@ func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severit
 			in.hold = min(2*in.hold, l.o.FlapMemory)
 		}
 		in.firing, in.peak, in.repeats = true, value, 0
-		if n != nil {
-			n.firing++
-		}
+		n.fires(key.detector, 1)
 		in.alert = blank(key, n)
 		in.alert.Since = at
-	case sev > in.alert.Severity:
+	case sev > in.alert.Severity && l.worsens(at, in):
 	case at.Sub(in.alert.Since) >= repeatAfter(in.repeats):
 		in.repeats = repeatsBy(at.Sub(in.alert.Since))
 		repeat, sev = true, in.alert.Severity
@@ -125,6 +123,17 @@ func repeatsBy(age time.Duration) int {
 	return n + int(age/day)
 }
 
+// fires counts the incidents of a node that fire.
+func (n *node) fires(name string, by int) {
+	if n == nil {
+		return
+	}
+	n.firing += by
+	if name == (callStalled{}).name() {
+		n.stalls += by
+	}
+}
+
 // inhibits says which incidents of a node make others no news: their cause is
 // told already. What is inhibited keeps its own life, but is reported only if
 // it outlives its cause.
@@ -138,12 +147,40 @@ var inhibits = map[string][]string{
 	"SlowRequest":          {"NodeDown"},
 }
 
+// overshadows says which incidents of a node make it no news that others get
+// worse: what those lead to is told already.
+var overshadows = map[string][]string{
+	"CallStalled":      {"DescriptorExhaustion", "NodeUnresponsive"},
+	"CloseWaitBuildup": {"DescriptorExhaustion", "NodeUnresponsive"},
+}
+
+// worsenAfter is how long after it was told an incident that overshadowing is
+// possible for gets worse at the earliest.
+const worsenAfter = 10 * second
+
+// worsens reports whether it is news that an incident gets worse.
+func (l *lifecycle) worsens(at capture.Time, in *incident) bool {
+	over, ok := overshadows[in.key.detector]
+	if !ok {
+		return true
+	}
+	for _, name := range over {
+		if o := l.by[incidentKey{detector: name, node: in.key.node}]; o != nil && o.firing {
+			return false
+		}
+	}
+	return at.Sub(in.alert.At) >= worsenAfter
+}
+
 // inhibited reports whether an incident's cause fires on its node.
 func (l *lifecycle) inhibited(name string, n *node) bool {
 	if n == nil || n.firing == 0 {
 		return false
 	}
 	for _, cause := range inhibits[name] {
+		if name == "CallStalled" && cause == "NodeUnresponsive" && n.stalls == 0 {
+			continue // the culprit is news; the others are its victims
+		}
 		if in := l.by[incidentKey{detector: cause, node: n.id}]; in != nil && in.firing {
 			return true
 		}
@@ -184,9 +221,7 @@ func (l *lifecycle) settle(at capture.Time) {
 
 func (l *lifecycle) resolve(at capture.Time, in *incident) {
 	in.firing, in.ended = false, at
-	if in.node != nil {
-		in.node.firing--
-	}
+	in.node.fires(in.key.detector, -1)
 	a := in.alert
 	a.At, a.State, a.Value, a.Repeat = at, Resolved, in.value, false
 	a.Summary = fmt.Sprintf("%s on %s is over after %s; at worst %s",

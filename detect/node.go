@@ -53,6 +53,7 @@ type node struct {
 	reported   int64   // bucket of the last NodeSeen
 	changed    bool    // an alert of it changed
 	firing     int     // incidents of it that fire
+	stalls     int     // of them CallStalled
 	gone       bool
 }
 

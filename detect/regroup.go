@@ -39,6 +39,7 @@ func (v *view) merge(into, from *node) {
 	into.lastEvent = max(into.lastEvent, from.lastEvent)
 	into.lastAnswer = max(into.lastAnswer, from.lastAnswer)
 	into.firing += from.firing
+	into.stalls += from.stalls
 	into.readers += from.readers
 	into.once += from.once
 	into.served = max(into.served, from.served)

@@ -99,7 +99,7 @@ var settingDocs = map[string]string{
 	"OversizedRequest.calls":    "larger calls that fire",
 	"OversizedRequest.within":   "in so long",
 
-	"SuspectParameters.calls":          "calls with a depth, numWalks or magnitude that no wallet sends",
+	"SuspectParameters.calls":          "calls with a depth, numWalks, magnitude or list that no wallet sends; news, no alarm",
 	"SuspectParameters.same_reference": "calls with a reference that another client sent before; the reference of 2018 fires at once",
 	"SuspectParameters.within":         "in so long",
 

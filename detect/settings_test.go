@@ -101,7 +101,7 @@ alerts:
 	for range 3 {
 		d.call("192.0.2.1", tipsBody)
 	}
-	d.wait(12 * time.Second)
+	d.wait(31 * time.Second)
 
 	second, err := first.Reload(writeRules(t, `
 apis:

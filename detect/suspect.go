@@ -29,7 +29,10 @@ const (
 	maxMagnitude = 14
 )
 
-// parameters looks at the arguments of tip selection and proof of work.
+// maxWallet is more addresses or hashes than a wallet asks about at once.
+const maxWallet = 500
+
+// parameters looks at the arguments of a call.
 func (v *view) parameters(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
 	x, s := ev.Exchange, &verdict.Shape
 	if print, ok := s.RefPrint(); ok {
@@ -39,15 +42,22 @@ func (v *view) parameters(n *node, ev *httpreassembly.Event, verdict *rules.Verd
 		case v.seenElsewhere(n, print, client, ev.At):
 			n.did(sameReference, ev.At, client).call(x, verdict, ev.At, client)
 		}
-		depth, has := s.Int("depth")
-		walks, _ := s.Int("numWalks")
-		if has && (depth <= 0 || depth > maxDepth) || walks > maxWalks {
-			n.did(oddParameters, ev.At, client).call(x, verdict, ev.At, client)
-		}
 	}
-	if m, ok := s.Int("minWeightMagnitude"); ok && m > maxMagnitude && !v.trusted(client) {
-		n.did(heavyPow, ev.At, client).call(x, verdict, ev.At, client)
+	if !v.trusted(client) && oddArguments(verdict) {
+		n.did(oddParameters, ev.At, client).call(x, verdict, ev.At, client)
 	}
+}
+
+// oddArguments reports whether no wallet sends a call's arguments.
+func oddArguments(v *rules.Verdict) bool {
+	s := &v.Shape
+	depth, has := s.Int("depth")
+	if has && v.Command.Name == "getTransactionsToApprove" && (depth <= 0 || depth > maxDepth) {
+		return true
+	}
+	walks, _ := s.Int("numWalks")
+	magnitude, _ := s.Int("minWeightMagnitude")
+	return walks > maxWalks || magnitude > maxMagnitude || v.DuplicateKey || s.Longest() > maxWallet
 }
 
 // referenceSet remembers who sent a reference first, by its fingerprint. It
@@ -105,20 +115,20 @@ func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle
 	o := &v.o.SuspectParameters
 	for _, c := range []struct {
 		k     deed
+		sev   Severity
 		least int
 		what  string
 	}{
-		{knownAttack, 1, "carry the reference of the attack of January 2018"},
-		{sameReference, o.SameReference, "carry a reference that another client sent before"},
-		{oddParameters, o.Calls, "have a depth or numWalks that no wallet sends, with a reference"},
-		{heavyPow, o.Calls, "want proof of work beyond the network's magnitude"},
+		{knownAttack, Warning, 1, "with the reference of the attack of January 2018"},
+		{sameReference, Warning, o.SameReference, "with a reference that another client sent before"},
+		{oddParameters, Info, o.Calls, "with a depth, numWalks, magnitude or list that no wallet sends"},
 	} {
 		r := Rate{c.least, o.Within}
 		count := n.lately(c.k, at, &r)
 		if count < c.least {
 			continue
 		}
-		if a := raiseDeeds(d.name(), v, n, c.k, Warning, float64(count), float64(c.least), at, l); a != nil {
+		if a := raiseDeeds(d.name(), v, n, c.k, c.sev, float64(count), float64(c.least), at, l); a != nil {
 			a.Summary = fmt.Sprintf("%s to %s %s", plural(count, "call"), n.name(), c.what)
 			a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), c.least)
 			l.remembered(d.name(), n, a)

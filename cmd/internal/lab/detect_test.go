@@ -1,0 +1,137 @@
+package lab
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"stallwatch/capture"
+	"stallwatch/capture/replay"
+	"stallwatch/cmd/internal/pipeline"
+	"stallwatch/detect"
+	"stallwatch/httpreassembly"
+	"stallwatch/rules"
+)
+
+// firing notes each alert's first firing with a severity, and every message.
+type firing struct {
+	fired    []Fired
+	messages []string
+}
+
+func (f *firing) Event(*httpreassembly.Event, *rules.Verdict) {}
+func (f *firing) Loss(capture.Time, capture.Loss)             {}
+func (f *firing) Finding(x *detect.Finding) {
+	if a := x.Alert; x.Kind == detect.AlertChanged && a.State == detect.Firing {
+		f.fired = append(f.fired, Fired{Time: a.At.Std(), Alert: a.Name, Severity: a.Severity, Server: a.Server})
+		f.messages = append(f.messages, a.Severity.String()+" "+a.Name)
+	}
+}
+
+// watchCapture replays a capture, with the host's evidence or without.
+func watchCapture(t *testing.T, x *Expectation, host bool) *firing {
+	t.Helper()
+	path := filepath.Join(captures, x.Capture+".pcap.zst")
+	if host {
+		dir := t.TempDir()
+		for from, to := range map[string]string{path: x.Capture + ".pcap.zst", filepath.Join(captures, x.Capture+".truth.jsonl"): x.Capture + ".host.jsonl"} {
+			b, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, to), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path = filepath.Join(dir, x.Capture+".pcap.zst")
+	}
+	src, err := replay.Open([]string{path}, replay.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	ports := x.Ports
+	if len(ports) == 0 {
+		ports = []uint16{nodePort}
+	}
+	var f firing
+	pipe, err := pipeline.New(pipeline.Options{Rules: rules.Default(), Tracker: httpreassembly.Options{Ports: ports, Perimeter: x.Perimeter}}, &f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var it capture.Item
+	for {
+		if err := src.Next(&it); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pipe.Item(&it)
+	}
+	pipe.Finish(it.At)
+	return &f
+}
+
+// hasHost reports whether the truth of a capture is of one process, and so can
+// stand for the host's evidence.
+func hasHost(x *Expectation) bool {
+	return !strings.Contains(x.Capture, "proxy") && !strings.Contains(x.Capture, "pool") && len(x.Ports) == 0 &&
+		!strings.HasPrefix(x.Capture, "slowhttptest_read") && !strings.HasPrefix(x.Capture, "curl") && !strings.HasPrefix(x.Capture, "wrk")
+}
+
+// TestCaptures holds the detectors to the table: each attack raises its alert
+// within its deadline, and honest traffic raises nothing.
+func TestCaptures(t *testing.T) {
+	for _, x := range Expectations() {
+		for _, host := range []bool{false, true} {
+			name := x.Capture
+			if host {
+				if !hasHost(&x) {
+					continue
+				}
+				name += "/host"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				ev, first, _ := committed(t, x.Capture)
+				f := watchCapture(t, &x, host)
+				for _, wrong := range x.Judge(&ev, first, f.fired, host) {
+					t.Error(wrong)
+				}
+				if x.Capture == "iri2018" && len(f.messages) > 5 {
+					t.Errorf("the attack of 2018 took %d messages, want at most 5: %q", len(f.messages), f.messages)
+				}
+			})
+		}
+	}
+}
+
+// TestForecastLead: on attacks that end without descriptors, the first forecast
+// comes with at least half of the time from the attack to that end left.
+func TestForecastLead(t *testing.T) {
+	for _, x := range Expectations() {
+		for _, w := range x.Want {
+			if w.Alert != "DescriptorExhaustion" || w.Before != HalfWay {
+				continue
+			}
+			t.Run(x.Capture, func(t *testing.T) {
+				ev, first, _ := committed(t, x.Capture)
+				start := x.start(&ev, first)
+				half := ev.Play.EMFILE.Sub(start) / 2
+				for _, f := range watchCapture(t, &x, true).fired {
+					if f.Alert != w.Alert {
+						continue
+					}
+					if after := f.Time.Sub(start); after > half {
+						t.Errorf("the forecast came after %s of %s", after.Round(time.Second), 2*half.Round(time.Second))
+					}
+					return
+				}
+				t.Error("no forecast")
+			})
+		}
+	}
+}
