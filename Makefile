@@ -1,7 +1,8 @@
 # make run    set up, build, and watch the API port of the node on this machine
 # make test   every test, with the race detector
 # make demo   the attack of January 2018, on loopback
-# make bench  the benchmarks
+# make bench  speed and memory next to tcpdump, tshark, … (QUICK=1: a tenth)
+# make bench-live  what capture and dumpcap lose on a veth pair; root
 # make fuzz   every fuzz target for FUZZTIME (60s)
 #
 # Nothing has to be installed beforehand but Go: what is missing (libpcap's
@@ -12,7 +13,7 @@ PORT ?= 14265
 ARGS ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test demo build bench fuzz check deps clean
+.PHONY: run test demo build bench bench-live fuzz check deps clean
 
 run: build
 	@$(SUDO) ./bin/stallwatch watch -p $(PORT) $(ARGS)
@@ -36,8 +37,13 @@ check: deps
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-bench: deps
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build
+	@$(GO) build -o bin/bench ./cmd/internal/bench
+	@./bin/bench $(if $(QUICK),-quick) $(ARGS)
+
+bench-live: build
+	@$(GO) build -o bin/bench ./cmd/internal/bench
+	@$(SUDO) sh ./.ci/bench-live $(ARGS)
 
 deps:
 	@sh ./.ci/deps
