@@ -84,6 +84,11 @@ func (d *decoder) yaml(err error) {
 			e.Line, e.Column = tk.Position.Line, tk.Position.Column
 		}
 	}
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		e.Message = fmt.Sprintf("want a value of type %s", wrong.DstType)
+		e.Hint = "within braces a URL needs quotes"
+	}
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) && unknown.Token != nil {
 		e.Message = fmt.Sprintf("unknown key %q", brief(unknown.Token.Value))

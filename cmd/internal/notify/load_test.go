@@ -105,6 +105,8 @@ func TestLoadErrors(t *testing.T) {
 		{"name twice", "receivers:\n  - {name: a, type: log, path: x}\n  - {name: a, type: log, path: y}\n", `notify.yaml:3:12: a second receiver "a"`},
 		{"bad name", "receivers:\n  - {name: ../../etc/x, type: log, path: x}\n", `no usable name "../../etc/x"`},
 		{"bad link", "links: {status: 'javascript:alert(1)'}\nreceivers: [{name: a, type: log, path: x}]\n", "no usable link"},
+		{"URL without quotes", "receivers:\n  - {name: a, type: alertmanager, urls: [http://127.0.0.1:9093]}\n", "within braces a URL needs quotes"},
+		{"a list for a text", "receivers:\n  - name: [a]\n", "notify.yaml:2:11: want a value of type string"},
 		{"not YAML", "receivers: [\x00", "notify.yaml:"},
 		{"two documents", "receivers: []\n---\nreceivers: []\n", "more than one document"},
 	} {
