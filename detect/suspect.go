@@ -57,7 +57,17 @@ func oddArguments(v *rules.Verdict) bool {
 	}
 	walks, _ := s.Int("numWalks")
 	magnitude, _ := s.Int("minWeightMagnitude")
-	return walks > maxWalks || magnitude > maxMagnitude || v.DuplicateKey || s.Longest() > maxWallet
+	return walks > maxWalks || magnitude > maxMagnitude || v.DuplicateKey || asksState(v.Command) && s.Longest() > maxWallet
+}
+
+// asksState reports whether a command takes a list that a wallet keeps short,
+// each element of which costs the node a walk.
+func asksState(c *rules.Command) bool {
+	switch c.Name {
+	case "getBalances", "getInclusionStates", "wereAddressesSpentFrom":
+		return true
+	}
+	return false
 }
 
 // referenceSet remembers who sent a reference first, by its fingerprint. It

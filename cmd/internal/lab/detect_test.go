@@ -101,6 +101,9 @@ func TestCaptures(t *testing.T) {
 				for _, wrong := range x.Judge(&ev, first, f.fired, host) {
 					t.Error(wrong)
 				}
+				if strings.HasPrefix(x.Capture, "honest") && len(f.messages) > 0 {
+					t.Errorf("honest traffic raised %q, want nothing at all", f.messages)
+				}
 				if x.Capture == "iri2018" && len(f.messages) > 5 {
 					t.Errorf("the attack of 2018 took %d messages, want at most 5: %q", len(f.messages), f.messages)
 				}
