@@ -19,10 +19,13 @@ func (m *messages) body(f *feed, s *stream, b []byte) int {
 // content takes p, content without its framing, in; at least left bytes of
 // content follow.
 func (m *messages) content(f *feed, p []byte, left int64) {
-	x := m.carrier(f.dir)
-	if x == nil {
-		return
+	if x := m.carrier(f.dir); x != nil {
+		m.contentOf(f, x, p, left)
 	}
+}
+
+// contentOf takes p in as content of x.
+func (m *messages) contentOf(f *feed, x *call, p []byte, left int64) {
 	x.count(f.dir, int64(len(p)))
 	if f.dir == capture.ToClient {
 		x.keepTail(f.sh, p, left)

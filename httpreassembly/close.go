@@ -177,7 +177,7 @@ func (t *Tracker) summary(c *conn) *Connection {
 	}
 	if c.msgs != nil {
 		s.Protocol = c.msgs.protocol()
-		s.NotHTTP = s.Protocol != ProtoUnknown && s.Protocol != ProtoHTTP1 && s.Protocol != ProtoUpgraded
+		s.NotHTTP = s.Protocol != ProtoUnknown && s.Protocol != ProtoHTTP1 && s.Protocol != ProtoHTTP2 && s.Protocol != ProtoUpgraded
 	}
 	return s
 }

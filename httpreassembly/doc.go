@@ -42,6 +42,22 @@
 // server contradicts it: otherwise a client could hide a stalled call by
 // acknowledging an answer that nobody sent.
 //
+// # HTTP/2
+//
+// Connections that begin with HTTP/2's preface, or switch to it by an Upgrade,
+// give an Exchange a stream ([Exchange.StreamID]; Depth is the order of the
+// streams). Frames are read as they come; a header block that cannot be
+// decoded costs the names of its direction's further calls, not their times.
+// gRPC is HTTP/2 too. A connection of HTTP/2 that is picked up in its middle
+// is not recognised.
+//
+// # Pressure
+//
+// As the buffers fill up, less is read: first long contents are not kept,
+// then no content, then no further call is followed ([Level]). Each step is
+// counted and said, and takes back what the steps before had kept, so that
+// nobody holds it down by holding still.
+//
 // # What is not handled
 //
 // Simultaneous open (RFC 9293 figure 8), TCP Fast Open data before it is

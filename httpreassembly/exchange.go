@@ -21,7 +21,8 @@ type Exchange struct {
 	// Settled at RequestStarted.
 	Conn         ConnID
 	Flow         capture.Flow
-	Depth        int // 1 for the first request on its connection
+	Depth        int    // 1 for the first request on its connection
+	StreamID     uint32 // of HTTP/2; 0 in HTTP/1
 	RequestStart capture.Time
 
 	// Settled at RequestSeen.

@@ -13,7 +13,7 @@ import (
 )
 
 var httpOddNames = map[Oddity]string{
-	NotHTTP: "not_http", TLSInstead: "tls", HTTP2Instead: "http2", ProxyHeader: "proxy_header", BadRequestLine: "bad_request_line",
+	NotHTTP: "not_http", TLSInstead: "tls", HTTP2Instead: "http2", BadFrame: "bad_frame", RapidReset: "rapid_reset", ProxyHeader: "proxy_header", BadRequestLine: "bad_request_line",
 	BadStatusLine: "bad_status_line", BadHeader: "bad_header", ObsFold: "obs_fold", BareLF: "bare_lf", BareCR: "bare_cr", NulInHead: "nul_in_head",
 	SpaceBeforeColon: "space_before_colon", HeadTooLarge: "head_too_large", BadContentLength: "bad_content_length",
 	ContentLengthDiffers: "content_length_differs", LengthAndChunked: "length_and_chunked", BadTransferCoding: "bad_transfer_coding",

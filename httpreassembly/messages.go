@@ -31,6 +31,7 @@ type messages struct {
 	resp        *call     // the one being answered, which may be cur
 	first, last *call     // owed, oldest first
 	rare        *rare
+	h2          *h2    // valid iff the streams are framed
 	odd         uint64 // oddities reported, as bits
 	n           int32  // owed
 	depth       int32
@@ -83,6 +84,7 @@ const (
 	lost        // a segment that begins with a certain first line ends it
 	opaque      // requests only: not parsed, timed only
 	waiting     // requests only: behind CONNECT, until its answer
+	framed      // HTTP/2
 	blind       // bytes pass unread: upgraded, not HTTP, closed
 )
 
@@ -133,6 +135,8 @@ func (m *messages) step(f *feed, s *stream, b []byte) int {
 		return m.chunked(f, s, b)
 	case opaque:
 		return m.unread(f, b)
+	case framed:
+		return m.frames(f, b)
 	case waiting:
 		m.flags |= skipped
 	}
@@ -159,7 +163,7 @@ func (m *messages) owed() int { return int(m.n) }
 
 // busy reports whether anything is unfinished.
 func (m *messages) busy() bool {
-	return m.n > 0 || m.cur != nil || m.resp != nil ||
+	return m.n > 0 || m.h2 != nil && len(m.h2.streams) > 0 || m.cur != nil || m.resp != nil ||
 		len(m.side[0].head) > 0 || len(m.side[1].head) > 0
 }
 
@@ -170,6 +174,10 @@ func (m *messages) protocol() Protocol { return m.proto }
 func (m *messages) hole(sh *shared, id *ident, dir capture.Dir, at capture.Time, n int64) {
 	f := feed{sh, id, at, dir}
 	s := &m.side[dir]
+	if s.state == framed {
+		m.h2Hole(&f, n)
+		return
+	}
 	if n > 0 {
 		n = m.missing(&f, s, n)
 	}

@@ -23,7 +23,7 @@ const (
 	// HTTP
 	NotHTTP              // a watched connection does not speak HTTP
 	TLSInstead           // it speaks TLS
-	HTTP2Instead         // it speaks HTTP/2
+	HTTP2Instead         // it speaks HTTP/2 in clear, which is read (RFC 9113)
 	ProxyHeader          // a PROXY protocol header stands first
 	BadRequestLine       // RFC 9112 3
 	BadStatusLine        // RFC 9112 4
@@ -49,6 +49,10 @@ const (
 	PipelineTooDeep      // beyond Options.MaxPipeline
 	Informational        // a chain of more than 16 1xx answers
 	BodyOnBodyless       // content where none may be: HEAD, 204, 304 (RFC 9112 6.3 rule 1)
+
+	// HTTP/2
+	BadFrame   // frames that end a connection (RFC 9113 5.4.1)
+	RapidReset // more than 100 unanswered streams reset by the client (CVE-2023-44487)
 
 	NumOddities
 )

@@ -233,6 +233,9 @@ func (m *messages) upgrade(f *feed) {
 
 // stop ends everything with o and reads no more of either direction.
 func (m *messages) stop(f *feed, o Outcome) {
+	if m.h2 != nil {
+		m.stopH2(f, o)
+	}
 	if x := m.resp; x != nil {
 		m.resp = nil
 		if x == m.cur {
@@ -250,6 +253,9 @@ func (m *messages) stop(f *feed, o Outcome) {
 func (m *messages) end(sh *shared, id *ident, dir capture.Dir, at capture.Time) {
 	f := feed{sh, id, at, dir}
 	if dir == capture.ToServer {
+		if m.h2 != nil {
+			m.clientLeftH2(&f, true)
+		}
 		m.leave(&f, ClientGone)
 		m.flags |= clientLeft
 		if m.side[dir].state != waiting {
@@ -282,6 +288,9 @@ func (m *messages) reset(sh *shared, id *ident, by Side, at capture.Time) {
 		return
 	}
 	m.flags |= clientLeft
+	if m.h2 != nil {
+		m.clientLeftH2(&f, false)
+	}
 	if x := m.resp; x != nil {
 		m.resp = nil
 		if x == m.cur {
@@ -300,6 +309,9 @@ func (m *messages) reset(sh *shared, id *ident, by Side, at capture.Time) {
 func (m *messages) abandon(sh *shared, id *ident, at capture.Time, how How, due bool) {
 	f := feed{sh, id, at, capture.ToServer}
 	from := len(sh.out)
+	if how == ByCaptureEnd && m.h2 != nil {
+		m.pendingH2(&f)
+	}
 	if how == ByCaptureEnd {
 		for m.n > 0 {
 			sh.pool.retire(m.pop(&f))

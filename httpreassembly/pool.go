@@ -30,6 +30,7 @@ const (
 	whole                             // its final answer is whole, the request is not
 	headTold                          // HeadSeen was sent
 	bodySpent                         // Body is not charged any more
+	isOwed                            // HTTP/2: the request is whole, the answer has not begun
 	bodyParts                         // the content is handed on as BodyPart
 )
 

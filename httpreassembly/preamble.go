@@ -155,7 +155,10 @@ func (m *messages) opened(f *feed, s *stream, v verdict, b []byte) {
 	case tlsHello:
 		m.notHTTP(f, ProtoTLS, TLSInstead, "")
 	case http2Preface:
-		m.notHTTP(f, ProtoHTTP2, HTTP2Instead, "prior knowledge")
+		m.startH2(f)
+		if len(f.sh.opts.Ports) > 0 {
+			m.oddity(f, HTTP2Instead, "prior knowledge")
+		}
 	case foreign:
 		m.notHTTP(f, ProtoOther, NotHTTP, "")
 	default:

@@ -76,12 +76,14 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 	}
 	m.proto = ProtoHTTP1
 	var fr framing
+	clear := false // it agrees to HTTP/2
 	for {
 		name, value := w.next(&fr)
 		if name == nil {
 			break
 		}
 		fr.field(name, value)
+		clear = clear || code == 101 && is(name, "upgrade") && is(value, "h2c")
 	}
 	m.odds(f, h, &w, &fr)
 	if minor > 1 {
@@ -93,6 +95,10 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 		return
 	}
 	x := m.pairs(f)
+	if clear && !m.has(doubt) && (x == nil || x != m.cur) {
+		m.upgradeH2(f, x)
+		return
+	}
 	m.answer(f, s, x, code)
 	switch {
 	case x != nil:

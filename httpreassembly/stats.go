@@ -16,6 +16,7 @@ type Stats struct {
 	EvictedHalfOpen, EvictedIdle, EvictedBusy uint64
 	Unadmitted                                uint64 // connections not followed because every place was held by one that must not go
 	Untracked                                 uint64 // requests not followed because too many exchanges are alive, or in LevelStates
+	StreamResets                              uint64 // RST_STREAM of streams that were not over
 	TombsDropped                              uint64 // ended connections forgotten before Options.Linger
 	Unacceptable                              uint64 // segments that the kernel drops for another reason: outside the window, no ACK
 	Oddities                                  [NumOddities]uint64
@@ -42,7 +43,7 @@ func (a *Stats) Add(b *Stats) {
 		{&a.OutOfOrder, &b.OutOfOrder}, {&a.BadChecksum, &b.BadChecksum}, {&a.Gaps, &b.Gaps},
 		{&a.GapBytes, &b.GapBytes}, {&a.BufferDropped, &b.BufferDropped},
 		{&a.EvictedHalfOpen, &b.EvictedHalfOpen}, {&a.EvictedIdle, &b.EvictedIdle}, {&a.EvictedBusy, &b.EvictedBusy},
-		{&a.Unadmitted, &b.Unadmitted}, {&a.Untracked, &b.Untracked}, {&a.TombsDropped, &b.TombsDropped}, {&a.Unacceptable, &b.Unacceptable},
+		{&a.Unadmitted, &b.Unadmitted}, {&a.Untracked, &b.Untracked}, {&a.TombsDropped, &b.TombsDropped}, {&a.StreamResets, &b.StreamResets}, {&a.Unacceptable, &b.Unacceptable},
 		{&a.Opened, &b.Opened}, {&a.Closed, &b.Closed}, {&a.Requests, &b.Requests},
 		{&a.Responses, &b.Responses}, {&a.UnpairedResponses, &b.UnpairedResponses},
 	} {

@@ -15,7 +15,7 @@ var arrows = map[string]string{
 	"capture":                   "",
 	"capture/vtime":             "capture",
 	"rules":                     "github.com/goccy/go-yaml github.com/expr-lang/expr github.com/klauspost/compress",
-	"httpreassembly":            "capture capture/vtime",
+	"httpreassembly":            "capture capture/vtime golang.org/x/net/http2/hpack",
 	"detect":                    "capture capture/vtime httpreassembly rules",
 	"capture/decode":            "capture github.com/google/gopacket",
 	"capture/replay":            "capture capture/vtime github.com/google/gopacket/pcapgo github.com/klauspost/compress",

@@ -115,6 +115,8 @@ var oddities = [httpreassembly.NumOddities]string{
 	httpreassembly.NotHTTP:              "not_http",
 	httpreassembly.TLSInstead:           "tls_instead",
 	httpreassembly.HTTP2Instead:         "http2_instead",
+	httpreassembly.BadFrame:             "bad_frame",
+	httpreassembly.RapidReset:           "rapid_reset",
 	httpreassembly.ProxyHeader:          "proxy_header",
 	httpreassembly.BadRequestLine:       "bad_request_line",
 	httpreassembly.BadStatusLine:        "bad_status_line",
