@@ -25,12 +25,12 @@ const keepResolved = 5 * time.Minute
 const resendsTillEnd = 4
 
 // alertLabels are what identifies an alert to Alertmanager: the same for each
-// of its changes, hence without severity, which moves to the annotations when
-// it is worse than before. Alertmanager routes by severity, though, and so it
-// is a label all the same; the old one ends by its endsAt.
+// of its changes, hence without the client, who may be another one an hour
+// later. Alertmanager routes by severity, though, and so that is a label: the
+// alert with the old one ends by its endsAt.
 func alertLabels(a *detect.Alert, instance string, severity detect.Severity) map[string]string {
 	l := map[string]string{"alertname": a.Name, "severity": text.Severity(severity), "subject": a.Subject, "job": "stallwatch"}
-	for k, v := range map[string]string{"monitor": instance, "instance": serverOf(a), "command": a.Command, "client": clientOf(a)} {
+	for k, v := range map[string]string{"monitor": instance, "instance": serverOf(a), "command": a.Command} {
 		if v != "" {
 			l[k] = v
 		}
@@ -47,6 +47,9 @@ func alertAnnotations(c *card) map[string]string {
 	m["description"] = strings.Join(lines, "\n")
 	if len(c.Next) > 0 {
 		m["what_to_do"] = strings.Join(c.Next, "\n")
+	}
+	if client := clientOf(c.alert); client != "" {
+		m["client"] = client
 	}
 	if c.Runbook != "" {
 		m["runbook_url"] = c.Runbook

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,11 @@ type speaker struct {
 }
 
 func newSpeaker(c *Config) speaker {
-	return speaker{clean(c.Instance, 64), c.Proxy, c.Node, c.Links}
+	name := c.Instance
+	if name == "" {
+		name, _ = os.Hostname() // without a name nobody speaks; it is only shown
+	}
+	return speaker{clean(name, 64), c.Proxy, c.Node, c.Links}
 }
 
 // note renders b, or only what changed.

@@ -118,6 +118,20 @@ func TestCardSaysWhatMatters(t *testing.T) {
 	}
 }
 
+// A later change may name another client and be worse; it is the same
+// incident to PagerDuty and to bridges all the same.
+func TestFingerprintIsTheIncident(t *testing.T) {
+	a, b := stalled(1, detect.Firing, detect.Warning), stalled(9, detect.Resolved, detect.Critical)
+	b.Client = netip.Addr{}
+	print := func(a *detect.Alert) string { return fingerprint(alertLabels(a, "node-1", a.Severity)) }
+	if print(a) != print(b) {
+		t.Errorf("%s and %s, want one", print(a), print(b))
+	}
+	if b.Subject = "another"; print(a) == print(b) {
+		t.Error("two incidents have one fingerprint")
+	}
+}
+
 func TestWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{1500 * time.Millisecond: "1.5 s", 61 * time.Second: "61 s", 4 * time.Minute: "4 min",
 		3 * time.Hour: "3 h", 72 * time.Hour: "3 days"} {

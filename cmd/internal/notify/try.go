@@ -28,7 +28,7 @@ type step struct {
 func steps(now time.Time, instance string) []step {
 	at := capture.At(now)
 	a := detect.Alert{At: at, Since: at.Add(-15 * time.Second), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning,
-		Subject: "test " + instance, Server: netip.MustParseAddrPort("192.0.2.10:14265"), Client: netip.MustParseAddr("203.0.113.66"),
+		Subject: strings.TrimSpace("test " + instance), Server: netip.MustParseAddrPort("192.0.2.10:14265"), Client: netip.MustParseAddr("203.0.113.66"),
 		Command: "getTransactionsToApprove", Value: 15, Limit: 10, Unit: "seconds", Confidence: 1,
 		Summary: "TEST, nothing is wrong: stallwatch notify test shows what an alert looks like",
 		Why:     "somebody ran stallwatch notify test",
