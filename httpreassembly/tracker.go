@@ -1,6 +1,8 @@
 package httpreassembly
 
 import (
+	"cmp"
+	"math"
 	"slices"
 
 	"stallwatch/capture"
@@ -17,7 +19,8 @@ type Tracker struct {
 	timers timers
 	lists  [numClasses]list
 	holes  holes
-	count  int // connections, zombies included
+	count  int     // connections, zombies included
+	ending []*conn // by FinishPart, still to do
 
 	levelDown, levelUp int64 // bytes buffered at which the level changes
 
@@ -72,23 +75,21 @@ func (t *Tracker) Advance(dst []Event, now capture.Time) []Event {
 // request that is whole and unanswered stays owed, and gets no ExchangeDone;
 // what is incomplete is Cut. The Tracker is empty afterwards, but for Stats.
 func (t *Tracker) Finish(dst []Event, now capture.Time) []Event {
+	dst, _ = t.FinishPart(dst, now, math.MaxInt)
+	return dst
+}
+
+// FinishPart is Finish in steps of n connections at most: the events of a
+// million at once would take more room than the million did. more means that
+// it has to be called again, with the same now, before anything else.
+func (t *Tracker) FinishPart(dst []Event, now capture.Time, n int) (_ []Event, more bool) {
 	t.out, t.now, t.parts = dst, now, t.parts[:0]
-	t.fire(now)
-	var open []*conn
-	for _, b := range t.table.slab.blocks {
-		for i := range b {
-			if b[i].has(used) {
-				open = append(open, &b[i])
-			}
-		}
+	if t.ending == nil {
+		t.fire(now)
+		t.ending = t.stillOpen()
 	}
-	slices.SortFunc(open, func(a, b *conn) int {
-		if a.conn < b.conn {
-			return -1
-		}
-		return 1
-	})
-	for _, c := range open {
+	n = min(n, len(t.ending))
+	for _, c := range t.ending[:n] {
 		if c.state == StateZombie {
 			t.free(c, now, ByCaptureEnd)
 			continue
@@ -97,7 +98,24 @@ func (t *Tracker) Finish(dst []Event, now capture.Time) []Event {
 			t.closed(c, now, Nobody, ByCaptureEnd)
 		}
 	}
-	return t.done()
+	if t.ending = t.ending[n:]; len(t.ending) == 0 {
+		t.ending = nil
+	}
+	return t.done(), t.ending != nil
+}
+
+// stillOpen returns the connections that are there, in the order of their ConnID.
+func (t *Tracker) stillOpen() []*conn {
+	open := make([]*conn, 0, t.count)
+	for _, b := range t.table.slab.blocks {
+		for i := range b {
+			if b[i].has(used) {
+				open = append(open, &b[i])
+			}
+		}
+	}
+	slices.SortFunc(open, func(a, b *conn) int { return cmp.Compare(a.conn, b.conn) })
+	return open
 }
 
 func (t *Tracker) done() []Event {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 
 	"stallwatch/capture"
 	"stallwatch/capture/decode"
@@ -194,12 +195,27 @@ func (p *Pipeline) Finish(now capture.Time) {
 	p.advance(now)
 	p.findings = p.engine.Finish(p.findings[:0], now)
 	p.report()
+	for more := true; more; {
+		more = p.finishPart(now)
+	}
+}
+
+// finishConns connections end at a time, with one shard: what they were takes
+// room until it is told. Several shards have to be merged as a whole.
+const finishConns = 32
+
+func (p *Pipeline) finishPart(now capture.Time) (more bool) {
+	n := finishConns
+	if len(p.shards) > 1 {
+		n = math.MaxInt
+	}
 	for _, sh := range p.shards {
-		sh.told.clear()
-		sh.events = sh.tracker.Finish(sh.events, now)
+		sh.recycle()
+		sh.events, more = sh.tracker.FinishPart(sh.events, now, n)
 		sh.classify(0)
 	}
 	p.merge()
+	return more
 }
 
 // advance fires what is due at or before now, in the trackers and then in
