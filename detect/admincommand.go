@@ -38,6 +38,10 @@ func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		return
 	}
 	deeds := n.deeds[k]
+	if k == adminRefused {
+		deeds.doers = slices.DeleteFunc(deeds.doers, func(w doer) bool { return n.probed(w.client) })
+		deeds.calls = slices.DeleteFunc(deeds.calls, func(c CallRef) bool { return n.probed(c.Client.Addr()) })
+	}
 	deeds.blame(a, v, n, at)
 	a.Command, a.Unit, a.Limit = deeds.command.Name, "calls", 0
 	what := "were refused"

@@ -36,9 +36,9 @@ const (
 
 // bucketOf is the quarter octave of a wait.
 func bucketOf(d time.Duration) int {
-	us := uint64(max(d, time.Millisecond) / time.Millisecond * 4)
-	octave := bits.Len64(us) - 3
-	return min(4*octave+int(us>>octave)&3, numBuckets-1)
+	quarters := uint64(max(d, time.Millisecond) / (time.Millisecond / 4))
+	octave := bits.Len64(quarters) - 3
+	return min(4*octave+int(quarters>>octave)&3, numBuckets-1)
 }
 
 // bucketEnd is the longest wait of a bucket.

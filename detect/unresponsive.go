@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"stallwatch/capture"
+	"stallwatch/rules"
 )
 
 // nodeUnresponsive fires when calls wait and the node says nothing at all to
@@ -19,22 +20,28 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if n.waiting() < o.Calls || n.lastAnswer != 0 && at.Sub(n.lastAnswer) < o.Silent || !n.server.IsValid() {
 		return
 	}
-	waiting, canary := 0, 0
+	waiting, canary, heavy := 0, 0, 0
 	before := at.Add(-o.Silent)
 	for i := range n.cells {
 		c := &n.cells[i]
+		if c.list.n == 0 || slowByNature(c.command) {
+			continue // proof of work takes its time on a node that is well
+		}
 		for k := c.list.head; k != none && v.calls.items[k].since <= before; k = v.calls.items[k].links[byCell].next {
 			if v.calls.items[k].since <= n.lastAnswer {
 				continue // others were answered while it waited
 			}
 			waiting++
+			if c.command.Class == rules.ClassHeavy && v.calls.items[k].over&overCritical == 0 {
+				heavy++
+			}
 			if c.command.Canary {
 				canary++
 			}
 		}
 	}
-	if waiting < o.Calls {
-		return
+	if waiting < o.Calls || waiting == heavy {
+		return // heavy calls within their time, and nobody else asks
 	}
 	silent := at.Sub(v.calls.items[v.oldest(n)].since)
 	if n.lastAnswer != 0 {
