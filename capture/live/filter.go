@@ -9,7 +9,7 @@ import (
 // BuildFilter returns the pcap-filter(7) expression for the TCP segments of
 // ports (none: of every port) that user lets through ("": all of them). tags
 // says whether the link type can carry VLAN tags that the kernel left in the
-// packet.
+// packet, perimeter whether SYN and RST of every other port pass as well.
 //
 // Besides the segments themselves it lets through what a port cannot be read
 // from: later IP fragments of TCP, and IPv6 packets whose TCP header stands
@@ -21,8 +21,11 @@ import (
 // out with all its conditions, user's among them, untagged first, and when
 // user itself says vlan (or another word that moves offsets) there is one
 // alternative only.
-func BuildFilter(ports []uint16, user string, tags bool) string {
+func BuildFilter(ports []uint16, user string, tags, perimeter bool) string {
 	one := tcpFilter(ports)
+	if perimeter && len(ports) > 0 {
+		one += " or " + doors4 + " or " + doors6
+	}
 	if user != "" {
 		one = "(" + user + ") and (" + one + ")"
 	}
@@ -44,6 +47,11 @@ const (
 	fragments4 = "(ip proto 6 and ip[6:2] & 0x1fff != 0)"
 	fragments6 = "(ip6[6] = 44 and ip6[40] = 6)"
 	extended6  = "ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60"
+
+	// The flags are the TCP header's 14th byte; SYN is 2 and RST is 4 (RFC
+	// 9293 section 3.1). tcp[] speaks of IPv4 alone.
+	doors4 = "(tcp[13] & 6 != 0)"
+	doors6 = "(ip6[6] = 6 and ip6[53] & 6 != 0)"
 )
 
 func tcpFilter(ports []uint16) string {

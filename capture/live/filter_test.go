@@ -70,7 +70,7 @@ func TestFilterOnEveryLink(t *testing.T) {
 	} {
 		for link, wrap := range frames {
 			t.Run(tt.name+" on "+link.String(), func(t *testing.T) {
-				expr := BuildFilter([]uint16{14265, 14700}, tt.user, link == layers.LinkTypeEthernet)
+				expr := BuildFilter([]uint16{14265, 14700}, tt.user, link == layers.LinkTypeEthernet, false)
 				match(t, link, expr, wrap(tt.etherType, tt.packet), tt.want)
 			})
 		}
@@ -118,14 +118,45 @@ func TestFilterTags(t *testing.T) {
 		{name: "user's own vlan, untagged", user: "vlan 5", port: 14265},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			expr := BuildFilter([]uint16{14265}, tt.user, true)
+			expr := BuildFilter([]uint16{14265}, tt.user, true, false)
 			match(t, layers.LinkTypeEthernet, expr, tag(ip4(6, 0, tt.port), tt.tags), tt.want)
 		})
 	}
 }
 
 func TestFilterWithoutPorts(t *testing.T) {
-	expr := BuildFilter(nil, "", false)
+	expr := BuildFilter(nil, "", false, false)
 	match(t, linkRaw12, expr, ip4(6, 0, 4711), true)
 	match(t, linkRaw12, expr, ip4(17, 0, 4711), false)
+}
+
+// TestFilterPerimeter: with the perimeter SYN and RST of every port pass, and
+// nothing else of other ports.
+func TestFilterPerimeter(t *testing.T) {
+	flags := func(b []byte, tcp int, f byte) []byte {
+		b = append([]byte(nil), b...)
+		b[tcp+13] = f
+		return b
+	}
+	for _, tt := range []struct {
+		name      string
+		etherType uint16
+		packet    []byte
+		want      bool
+	}{
+		{"SYN", 0x800, flags(ip4(6, 0, 22), 20, 0x02), true},
+		{"RST", 0x800, flags(ip4(6, 0, 22), 20, 0x14), true},
+		{"ACK", 0x800, flags(ip4(6, 0, 22), 20, 0x10), false},
+		{"ACK of the port", 0x800, flags(ip4(6, 0, 14265), 20, 0x10), true},
+		{"UDP", 0x800, flags(ip4(17, 0, 22), 20, 0x02), false},
+		{"IPv6 SYN", 0x86dd, flags(ip6(6, 0, 22), 40, 0x02), true},
+		{"IPv6 ACK", 0x86dd, flags(ip6(6, 0, 22), 40, 0x10), false},
+	} {
+		for link, wrap := range frames {
+			t.Run(tt.name+" on "+link.String(), func(t *testing.T) {
+				expr := BuildFilter([]uint16{14265}, "", link == layers.LinkTypeEthernet, true)
+				match(t, link, expr, wrap(tt.etherType, tt.packet), tt.want)
+			})
+		}
+	}
 }

@@ -96,7 +96,7 @@ func (h *handle) setUp(o Options) error {
 	if link == capture.LinkSLL && useSLL2(h.pcap) {
 		h.link = capture.LinkSLL2
 	}
-	return h.setFilter(o.Ports, o.Filter)
+	return h.setFilter(o.Ports, o.Filter, o.Perimeter)
 }
 
 // linkType translates a DLT_ value of this system into the LINKTYPE_ value
@@ -114,7 +114,7 @@ func linkType(dlt layers.LinkType) (capture.LinkType, bool) {
 
 // setFilter compiles user alone first, so that libpcap's words are about what
 // the user wrote, and so that user is whole in itself: "tcp) or (udp" is not.
-func (h *handle) setFilter(ports []uint16, user string) error {
+func (h *handle) setFilter(ports []uint16, user string, perimeter bool) error {
 	if strings.ContainsRune(user, 0) {
 		return fmt.Errorf("%w: it contains a zero byte", ErrFilter)
 	}
@@ -126,7 +126,7 @@ func (h *handle) setFilter(ports []uint16, user string) error {
 			return fmt.Errorf("%w %q: %w", ErrFilter, user, err)
 		}
 	}
-	expr := BuildFilter(ports, user, h.link == capture.LinkEthernet)
+	expr := BuildFilter(ports, user, h.link == capture.LinkEthernet, perimeter)
 	if err := h.pcap.SetBPFFilter(expr); err != nil {
 		return fmt.Errorf("%w %q on %q: %w", ErrFilter, expr, h.name, err)
 	}

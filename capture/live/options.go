@@ -20,6 +20,7 @@ type Options struct {
 	Interfaces []string // empty: "any"
 	Ports      []uint16 // TCP ports to watch; empty: every TCP segment
 	Filter     string   // a pcap-filter(7) expression, and-ed with the ports
+	Perimeter  bool     // SYN and RST of every other port as well
 
 	// SnapLen is how many bytes of a packet are kept (0: 262144, tcpdump's
 	// own: larger than any packet, offloaded ones included).

@@ -71,7 +71,7 @@ func (f *adviseFlags) input(c *cobra.Command, std stdio) (in advise.Input, err e
 	if in.Proxy, err = advise.ParseProxy(f.proxy); err != nil {
 		return in, usage(fmt.Errorf("--%w", err))
 	}
-	if in.Trusted, err = parseNetworks(f.trusted); err != nil {
+	if in.Trusted, err = config.Networks(f.trusted); err != nil {
 		return in, usage(fmt.Errorf("--trusted: %w", err))
 	}
 	in.Alert, in.API = f.alert, f.api
@@ -133,19 +133,4 @@ func (f *adviseFlags) override(c *cobra.Command, in *advise.Input) error {
 		in.Port = ports[0]
 	}
 	return nil
-}
-
-// parseNetworks reads networks and single addresses.
-func parseNetworks(words []string) (list []netip.Prefix, err error) {
-	for _, s := range words {
-		p, err := netip.ParsePrefix(s)
-		if a, bad := netip.ParseAddr(s); err != nil && bad == nil && a.Zone() == "" {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%q: want a network, as in 10.0.0.0/8", s)
-		}
-		list = append(list, p)
-	}
-	return list, nil
 }

@@ -27,6 +27,8 @@ type analysis struct {
 	workers int
 	shards  int
 	memory  string
+	trusted []string
+	doors   bool
 }
 
 func (a *analysis) register(f *pflag.FlagSet, ports string) {
@@ -36,6 +38,8 @@ func (a *analysis) register(f *pflag.FlagSet, ports string) {
 	f.IntVar(&a.fdLimit, "fd-limit", 4096, "the node's limit of open files, assumed where its process cannot be asked")
 	f.IntVar(&a.workers, "workers", 16, "calls the node works on at once (IRI: 8 for each core, at least 16)")
 	f.StringVar(&a.memory, "memory", "128MiB", "what the analysis may take, as in 512MiB: it sets every bound; beyond it less is followed, and said so")
+	f.StringSliceVar(&a.trusted, "trusted-proxy", []string{"127.0.0.1", "::1"}, "`NETWORK`s of proxies whose X-Forwarded-For, Forwarded and PROXY headers are believed")
+	f.BoolVar(&a.doors, "perimeter", false, "look at the SYNs of every other port too: PortScan and LoginProbe")
 	f.IntVar(&a.shards, "shards", 1, "connection trackers that work in parallel; the output is the same")
 }
 
@@ -75,6 +79,10 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 			return pipeline.Options{}, usage(fmt.Errorf("%s %d: want a number from 1 to %d", n.flag, n.value, n.hi))
 		}
 	}
+	trusted, err := config.Networks(a.trusted)
+	if err != nil {
+		return pipeline.Options{}, usage(fmt.Errorf("--trusted-proxy: %w", err))
+	}
 	memory, err := config.Size(a.memory)
 	if err == nil && (memory < pipeline.MinMemory || memory > maxMemory) {
 		err = fmt.Errorf("%s: want %d MiB to %d GiB", a.memory, pipeline.MinMemory>>20, int64(maxMemory)>>30)
@@ -84,8 +92,8 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 	}
 	return pipeline.Options{
 		Memory:  memory,
-		Tracker: httpreassembly.Options{Ports: ports},
-		Detect:  detect.Options{FDLimit: a.fdLimit, Workers: a.workers},
+		Tracker: httpreassembly.Options{Ports: ports, Perimeter: a.doors},
+		Detect:  detect.Options{FDLimit: a.fdLimit, Workers: a.workers, Trusted: trusted},
 		Rules:   set,
 		Shards:  a.shards,
 	}, nil
@@ -96,6 +104,12 @@ func (a *analysis) replayFlags() []string {
 	flags := []string{"--api", a.api, "--fd-limit", strconv.Itoa(a.fdLimit), "--workers", strconv.Itoa(a.workers), "--memory", a.memory}
 	for _, p := range a.ports {
 		flags = append(flags, "-p", p)
+	}
+	for _, n := range a.trusted {
+		flags = append(flags, "--trusted-proxy", n)
+	}
+	if a.doors {
+		flags = append(flags, "--perimeter")
 	}
 	for _, r := range a.rules {
 		flags = append(flags, "--rules", r)

@@ -44,9 +44,10 @@ func (f *captureFlags) register(fl *pflag.FlagSet) {
 	fl.DurationVar(&f.duration, "duration", 0, "stop by itself after, as in 10m (default: when interrupted)")
 }
 
-// open starts the capture of ports. problem is what keeps the host's probe
+// open starts the capture of ports, with perimeter of every port's SYN and
+// RST as well. problem is what keeps the host's probe
 // from seeing the node, "" if nothing does.
-func (f *captureFlags) open(ports []uint16) (src *live.Source, problem string, err error) {
+func (f *captureFlags) open(ports []uint16, perimeter bool) (src *live.Source, problem string, err error) {
 	buffer, err := config.Size(f.buffer)
 	if err != nil {
 		return nil, "", usage(fmt.Errorf("--buffer-size: %w", err))
@@ -55,7 +56,7 @@ func (f *captureFlags) open(ports []uint16) (src *live.Source, problem string, e
 		return nil, "", usage(errors.New("--pid and --duration want positive values"))
 	}
 	o := live.Options{Interfaces: f.interfaces, Ports: ports, Filter: f.filter, SnapLen: f.snapLen,
-		Buffer: int(buffer), Immediate: f.immediate, Promiscuous: f.promisc}
+		Buffer: int(buffer), Immediate: f.immediate, Promiscuous: f.promisc, Perimeter: perimeter}
 	if !f.noHost {
 		p, err := host.New(host.Options{Ports: ports, PID: f.pid, Unit: f.unit})
 		if err != nil {

@@ -100,7 +100,7 @@ It never sends a packet to the watched port.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
 	})
-	root.AddCommand(newWatch(std), newReplay(std), newRecord(std), newDemo(std), newDemoNode(std), newRules(std), newBacktest(std), newAdvise(std), newVersion(std))
+	root.AddCommand(newWatch(std), newReplay(std), newRecord(std), newDemo(std), newDemoNode(std), newRules(std), newBacktest(std), newAdvise(std), newNotify(std), newVersion(std))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

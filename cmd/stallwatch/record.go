@@ -17,7 +17,7 @@ func newRecord(std stdio) *cobra.Command {
 	var f captureFlags
 	var ports []string
 	var write string
-	var overwrite bool
+	var overwrite, perimeter bool
 	c := &cobra.Command{
 		Use:   "record -w FILE [EXPRESSION]",
 		Short: "Capture, with the node's descriptors and sockets beside it, for replay",
@@ -42,7 +42,7 @@ says what a live run would have said.`,
 			if len(p) == 0 {
 				p = []uint16{config.DefaultPort}
 			}
-			return runRecord(c.Context(), std, &f, p, write, overwrite)
+			return runRecord(c.Context(), std, &f, p, write, overwrite, perimeter)
 		},
 	}
 	fl := c.Flags()
@@ -50,11 +50,12 @@ says what a live run would have said.`,
 	f.register(fl)
 	fl.StringVarP(&write, "write", "w", "", "`FILE` to write")
 	fl.BoolVar(&overwrite, "overwrite", false, "replace a recording")
+	fl.BoolVar(&perimeter, "perimeter", false, "record the SYN and RST of every other port too, for PortScan and LoginProbe")
 	return c
 }
 
-func runRecord(ctx context.Context, std stdio, f *captureFlags, ports []uint16, write string, overwrite bool) error {
-	src, problem, err := f.open(ports)
+func runRecord(ctx context.Context, std stdio, f *captureFlags, ports []uint16, write string, overwrite, perimeter bool) error {
+	src, problem, err := f.open(ports, perimeter)
 	if err != nil {
 		return err
 	}

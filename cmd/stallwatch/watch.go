@@ -104,7 +104,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
-	src, problem, err := f.open(o.Tracker.Ports)
+	src, problem, err := f.open(o.Tracker.Ports, o.Tracker.Perimeter)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -62,4 +63,19 @@ func Size(s string) (int64, error) {
 		return 0, fmt.Errorf("size %q: want bytes or a unit of 1024, as in 65536, 512KiB or 64MiB", s)
 	}
 	return n * factor, nil
+}
+
+// Networks parses networks in CIDR form and single addresses.
+func Networks(words []string) (list []netip.Prefix, err error) {
+	for _, s := range words {
+		p, err := netip.ParsePrefix(s)
+		if a, bad := netip.ParseAddr(s); err != nil && bad == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q: want a network, as in 10.0.0.0/8", s)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }

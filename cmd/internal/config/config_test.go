@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -58,5 +59,26 @@ func TestSize(t *testing.T) {
 				t.Errorf("Size(%q) = %d, %v; want %d, error %v", tt.in, got, err, tt.want, tt.bad)
 			}
 		})
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	for _, tt := range []struct {
+		in, want string
+		bad      bool
+	}{
+		{in: "10.0.0.0/8", want: "[10.0.0.0/8]"},
+		{in: "192.0.2.7", want: "[192.0.2.7/32]"},
+		{in: "2001:db8::/32", want: "[2001:db8::/32]"},
+		{in: "::1", want: "[::1/128]"},
+		{in: "fe80::1%eth0", bad: true},
+		{in: "10.0.0.0/33", bad: true},
+		{in: "proxy.example", bad: true},
+		{in: "", bad: true},
+	} {
+		got, err := Networks([]string{tt.in})
+		if (err != nil) != tt.bad || !tt.bad && fmt.Sprint(got) != tt.want {
+			t.Errorf("Networks(%q) = %v, %v; want %s, error %v", tt.in, got, err, tt.want, tt.bad)
+		}
 	}
 }
