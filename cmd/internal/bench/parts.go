@@ -116,7 +116,11 @@ func memory(o *options) error {
 		if err != nil {
 			return err
 		}
-		c, err := measure("", o.stallwatch(path))
+		var flags []string
+		if m.conns > 0 {
+			flags = []string{"--memory", "4GiB"} // or most of them are evicted, which shows nothing
+		}
+		c, err := measure("", o.stallwatch(path, flags...))
 		if err != nil {
 			return err
 		}
