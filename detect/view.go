@@ -178,7 +178,7 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n := v.findOrAdd(ev.Flow.Server, ev.At)
 	n.lastEvent = ev.At
 	v.loss.saw(ev.At, 2+uint64(ev.Exchange.RequestBytes)/segmentBytes, uint64(ev.Exchange.RequestBytes))
-	if verdict == nil || verdict.Command == nil || verdict.Command.Class == rules.ClassStream {
+	if verdict == nil || verdict.Command == nil || verdict.Command.Class == rules.ClassStream || verdict.Stream {
 		return
 	}
 	client := v.clientOf(ev.Exchange)

@@ -127,6 +127,7 @@ func (b *h2block) field(sh *shared, hf hpack.HeaderField) {
 	}
 	h := b.head
 	switch hf.Name {
+	case "": // no field of anybody's (RFC 9113 section 8.2.1)
 	case ":method":
 		h.line.method = []byte(hf.Value[:min(len(hf.Value), maxMethod)])
 	case ":path":

@@ -118,6 +118,7 @@ func (s *Set) nameOther(v *Verdict, r *Request, doc *document, p *path) {
 		return
 	}
 	v.Command = s.fallback.other
+	v.Stream = isGRPC(r.ContentType)
 	if v.Why == "" {
 		v.Why = s.whyOther(v, doc)
 	}
@@ -260,4 +261,15 @@ func rawRoute(method []byte, p *path) string {
 	var buf [maxPath + MaxRaw]byte
 	dst := append(buf[:0], method[:min(len(method), MaxRaw/2)]...)
 	return Escape(p.normal(append(dst, ' ')), MaxRaw)
+}
+
+// isGRPC reports whether a content type is application/grpc, or one of its
+// encodings as application/grpc+proto.
+func isGRPC(contentType []byte) bool {
+	const name = "application/grpc"
+	if len(contentType) < len(name) || !foldEqual(contentType[:len(name)], name) {
+		return false
+	}
+	rest := contentType[len(name):]
+	return len(rest) == 0 || rest[0] == '+' || rest[0] == ';' || rest[0] == '-'
 }

@@ -60,6 +60,11 @@ type Verdict struct {
 	Why   string // which key, method or route decided: a constant of ours
 	Shape Shape
 
+	// Stream says that the call may rightly last for ever, as one of
+	// ClassStream: no pack knows it and it is gRPC, whose unary calls cannot be
+	// told from streams without their schema.
+	Stream bool
+
 	// What the body's JSON was like. DuplicateKey: the key that names the
 	// command stood more than once, and the last one counted. Lenient: only a
 	// lenient parser takes it. Malformed: none does. Trailing: more followed

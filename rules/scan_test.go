@@ -136,3 +136,27 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 }
+
+// TestGRPCIsNoStall: a gRPC call that no pack knows may stream for ever.
+func TestGRPCIsNoStall(t *testing.T) {
+	s := Default()
+	for _, x := range []struct {
+		contentType, target string
+		want                bool
+	}{
+		{"application/grpc", "/inx.INX/ListenToBlocks", true},
+		{"application/grpc+proto", "/inx.INX/ReadBlock", true},
+		{"application/grpc-web+proto", "/a.B/C", true},
+		{"application/json", "/a.B/C", false},
+		{"application/grpcs", "/a.B/C", false},
+		{"application/grpc", "/api/v1/info", false}, // a route of a pack keeps its budget
+	} {
+		r := Request{Method: []byte("POST"), Target: []byte(x.target), ContentType: []byte(x.contentType)}
+		if x.target == "/api/v1/info" {
+			r.Method = []byte("GET")
+		}
+		if v := s.Classify(&r); v.Stream != x.want {
+			t.Errorf("%s %s: stream %v, want %v (%s)", x.contentType, x.target, v.Stream, x.want, v.Command.Name)
+		}
+	}
+}

@@ -92,6 +92,8 @@ func TestBadInput(t *testing.T) {
 		{name: "bad redact", args: []string{"replay", "--redact", "maybe", good}, code: 2, errs: "want on or off"},
 		{name: "bad fail-on", args: []string{"replay", "--fail-on", "sometimes", good}, code: 2, errs: "want warning or critical"},
 		{name: "bad shards", args: []string{"replay", "--shards", "1000", good}, code: 2, errs: "--shards 1000: want a number from 1 to 64"},
+		{name: "little memory", args: []string{"replay", "--memory", "1MiB", good}, code: 2, errs: "--memory: 1MiB: want 32 MiB to 1024 GiB"},
+		{name: "bad memory", args: []string{"watch", "--memory", "much"}, code: 2, errs: `--memory: size "much": want bytes or a unit of 1024`},
 		{name: "unknown flag", args: []string{"watch", "--frobnicate"}, code: 2, errs: `unknown flag: --frobnicate; see "stallwatch watch --help"`},
 		{name: "unknown command", args: []string{"wach"}, code: 2, errs: `unknown command "wach"`},
 		{name: "two expressions", args: []string{"watch", "tcp", "udp"}, code: 2, errs: "accepts at most 1 arg"},
