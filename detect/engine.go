@@ -192,6 +192,7 @@ func (e *Engine) evaluate(at capture.Time) {
 	}
 	v.each(func(n *node) {
 		e.measure(n, at)
+		v.cool(n, at)
 		for _, d := range nodeDetectors {
 			d.judge(v, n, at, &e.life)
 		}

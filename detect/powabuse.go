@@ -23,9 +23,6 @@ func isPow(c *rules.Command) bool {
 	return false
 }
 
-// isSurePow is isPow without the commands that mostly come with the work done.
-func isSurePow(c *rules.Command) bool { return c.Name == "attachToTangle" || c.Name == "storeMessage" }
-
 func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.PowAbuse
 	inFlight := 0

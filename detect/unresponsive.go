@@ -40,7 +40,7 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 			}
 		}
 	}
-	if waiting < o.Calls || waiting == heavy {
+	if waiting < o.Calls || waiting == heavy && n.waiting() < v.o.Workers {
 		return // heavy calls within their time, and nobody else asks
 	}
 	silent := at.Sub(v.calls.items[v.oldest(n)].since)
