@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,8 +27,8 @@ const resendsTillEnd = 4
 
 // alertLabels are what identifies an alert to Alertmanager: the same for each
 // of its changes, hence without the client, who may be another one an hour
-// later. Alertmanager routes by severity, though, and so that is a label: the
-// alert with the old one ends by its endsAt.
+// later. Alertmanager routes by severity, though, and so that is a label, and an
+// incident that becomes worse is another alert there: see ended.
 func alertLabels(a *detect.Alert, instance string, severity detect.Severity) map[string]string {
 	l := map[string]string{"alertname": a.Name, "severity": text.Severity(severity), "subject": a.Subject, "job": "stallwatch"}
 	for k, v := range map[string]string{"monitor": instance, "instance": serverOf(a), "command": a.Command} {
@@ -97,7 +98,8 @@ func (m *alertmanager) calls(b *batch) []call { return m.render(b.Changed, b.Pla
 func (m *alertmanager) render(changes []*change, plain, test bool) []call {
 	list := make([]postedAlert, 0, len(changes))
 	for _, c := range changes {
-		list = append(list, m.posted(&c.Alert, plain, test))
+		p := m.posted(&c.Alert, plain, test)
+		list = m.ended(append(list, p), &p, c.Alert.Severity)
 	}
 	body := encodeJSON(list)
 	calls := make([]call, 0, len(m.urls))
@@ -130,6 +132,26 @@ func (m *alertmanager) posted(a *detect.Alert, plain, test bool) postedAlert {
 	}
 	p.EndsAt = ends.UTC().Format(time.RFC3339Nano)
 	return p
+}
+
+// ended adds the less severe alerts that the incident of p was before, as over:
+// left to their endsAt they would fire beside the worse one, and, where that is
+// resolved soon, after it. An incident only ever becomes worse. One that never
+// was less severe costs nothing: Alertmanager tells nobody that an alert is
+// over which it did not know to fire. It is repeated like the rest, since the
+// first message may have got lost.
+func (m *alertmanager) ended(list []postedAlert, p *postedAlert, severity detect.Severity) []postedAlert {
+	now := m.now().UTC().Format(time.RFC3339Nano)
+	for s := detect.Info; s < severity; s++ {
+		old := *p
+		old.Labels = maps.Clone(p.Labels)
+		old.Labels["severity"] = text.Severity(s)
+		// Alertmanager keeps the start that it knows, and refuses one that
+		// is later than the end.
+		old.StartsAt, old.EndsAt = now, now
+		list = append(list, old)
+	}
+	return list
 }
 
 func (m *alertmanager) deliver(ctx context.Context, b *batch) outcome { return m.any(ctx, m.calls(b)) }
