@@ -173,7 +173,26 @@ func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Com
 	case c.Lock != "":
 		a.Why += "; the oldest of its lock group is the culprit"
 	}
+	if well := v.answering(n, a.At); well > 0 {
+		a.Why += fmt.Sprintf("; meanwhile %s did answer, so it is this one that falls behind", plural(well, "other node"))
+	}
 	if r := v.loss.ratio(); r > v.o.CaptureLoss.Info {
 		a.Why += fmt.Sprintf("; %s of the last minute was lost", percent(r))
 	}
+}
+
+// answering counts the nodes beside n that answered lately and where nothing
+// hangs.
+func (v *view) answering(n *node, at capture.Time) int {
+	well := 0
+	for _, o := range v.nodes {
+		hangs := false
+		for i := range o.cells {
+			hangs = hangs || o.cells[i].overWarn > 0
+		}
+		if o != n && !hangs && o.lastAnswer != 0 && at.Sub(o.lastAnswer) <= 10*second {
+			well++
+		}
+	}
+	return well
 }

@@ -12,6 +12,10 @@ func (r *Writer) alert(a *detect.Alert) {
 	l.word("state", text.AlertState(a.State))
 	l.text("alert", a.Name)
 	l.word("severity", text.Severity(a.Severity))
+	if a.Repeat {
+		l.key("repeat")
+		l.b = append(l.b, "true"...)
+	}
 	l.text("subject", a.Subject)
 	l.time("since", a.Since)
 	l.addrPort("server", a.Server)
