@@ -35,8 +35,8 @@ func (a *analysis) register(f *pflag.FlagSet, ports string) {
 	f.StringSliceVarP(&a.ports, "port", "p", nil, ports)
 	f.StringArrayVar(&a.rules, "rules", nil, "a `FILE` of your own rules, over the embedded ones (repeatable; see \"stallwatch rules\")")
 	f.StringVar(&a.api, "api", "auto", "how a request names its command: "+strings.Join(rules.Default().APIs(), ", ")+"; auto looks at each request")
-	f.IntVar(&a.fdLimit, "fd-limit", 4096, "the node's limit of open files, assumed where its process cannot be asked")
-	f.IntVar(&a.workers, "workers", 16, "calls the node works on at once (IRI: 8 for each core, at least 16)")
+	f.IntVar(&a.fdLimit, "fd-limit", 0, "the node's limit of open files, assumed where its process cannot be asked (default: as the rules say, 4096)")
+	f.IntVar(&a.workers, "workers", 0, "calls the node works on at once: IRI has 8 for each core (default: as the rules say, 16)")
 	f.StringVar(&a.memory, "memory", "128MiB", "what the analysis may take, as in 512MiB: it sets every bound; beyond it less is followed, and said so")
 	f.StringSliceVar(&a.trusted, "trusted-proxy", []string{"127.0.0.1", "::1"}, "`NETWORK`s of proxies whose X-Forwarded-For, Forwarded and PROXY headers are believed")
 	f.BoolVar(&a.doors, "perimeter", false, "look at the SYNs of every other port too: PortScan and LoginProbe")
@@ -72,11 +72,11 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 		return pipeline.Options{}, usage(fmt.Errorf("--api: %w", err))
 	}
 	for _, n := range []struct {
-		flag      string
-		value, hi int
-	}{{"--fd-limit", a.fdLimit, 1 << 30}, {"--workers", a.workers, 1 << 20}, {"--shards", a.shards, pipeline.MaxShards}} {
-		if n.value < 1 || n.value > n.hi {
-			return pipeline.Options{}, usage(fmt.Errorf("%s %d: want a number from 1 to %d", n.flag, n.value, n.hi))
+		flag          string
+		value, lo, hi int
+	}{{"--fd-limit", a.fdLimit, 0, 1 << 30}, {"--workers", a.workers, 0, 1 << 20}, {"--shards", a.shards, 1, pipeline.MaxShards}} {
+		if n.value < n.lo || n.value > n.hi {
+			return pipeline.Options{}, usage(fmt.Errorf("%s %d: want a number from %d to %d", n.flag, n.value, n.lo, n.hi))
 		}
 	}
 	trusted, err := config.Networks(a.trusted)
@@ -101,7 +101,13 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 
 // replayFlags are the flags that make a replay judge as this run does.
 func (a *analysis) replayFlags() []string {
-	flags := []string{"--api", a.api, "--fd-limit", strconv.Itoa(a.fdLimit), "--workers", strconv.Itoa(a.workers), "--memory", a.memory}
+	flags := []string{"--api", a.api, "--memory", a.memory}
+	if a.fdLimit > 0 {
+		flags = append(flags, "--fd-limit", strconv.Itoa(a.fdLimit))
+	}
+	if a.workers > 0 {
+		flags = append(flags, "--workers", strconv.Itoa(a.workers))
+	}
 	for _, p := range a.ports {
 		flags = append(flags, "-p", p)
 	}

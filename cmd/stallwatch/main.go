@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"stallwatch/rules"
 )
 
 func main() {
@@ -55,10 +57,22 @@ func run(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errFound) && !errors.Is(err, errReported) {
-		fmt.Fprintf(std.err, "stallwatch: %v\n", err)
-	}
+	tell(std.err, err)
 	return exitCode(err)
+}
+
+// tell prints what ended a run: one line, but for rule files, which may have
+// several mistakes, each with its place.
+func tell(w io.Writer, err error) {
+	var u usageError
+	var inRules *rules.FileError
+	switch {
+	case err == nil || errors.Is(err, errFound) || errors.Is(err, errReported):
+	case errors.As(err, &u) && errors.As(err, &inRules):
+		tellRules(w, u.err)
+	default:
+		fmt.Fprintf(w, "stallwatch: %v\n", err)
+	}
 }
 
 func exitCode(err error) int {

@@ -82,7 +82,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	o.Apart = runtime.GOMAXPROCS(0) > 1
 	pipe, err := pipeline.New(o, sinks...)
 	if err != nil {
-		return err
+		return usage(err) // the rules' settings of detectors
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -111,7 +111,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	defer src.Close()
 	pipe, err := pipeline.New(o, out.sinks...)
 	if err != nil {
-		return err
+		return usage(err) // the rules' settings of detectors
 	}
 	fd := feed{src: src, pipe: pipe}
 	if out.evidence != nil {
