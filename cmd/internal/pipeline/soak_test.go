@@ -15,7 +15,7 @@ import (
 	"stallwatch/rules"
 )
 
-var soakPackets = flag.Int("soak", 150_000, "packets of each flood of TestSoak")
+var soakPackets = flag.Int("soak", 60_000, "packets of each flood of TestSoak; a million takes some 15 s")
 
 // soaker sends forged packets through a Pipeline and looks at the memory.
 type soaker struct {
