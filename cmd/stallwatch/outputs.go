@@ -103,6 +103,14 @@ func (out *outputs) openNotify(path string, log zerolog.Logger) error {
 		return n.Close(ctx)
 	})
 	out.sinks = append(out.sinks, n)
+	out.metrics.Receivers(func() (uint64, []metrics.Receiver) {
+		st := n.Stats()
+		list := make([]metrics.Receiver, len(st.Receivers))
+		for i, r := range st.Receivers {
+			list[i] = metrics.Receiver{Name: r.Name, Sent: r.Sent, Failed: r.Failed, Dropped: r.Dropped, SpoolFails: r.SpoolFails, Queue: r.Queue, Stopped: r.Stopped}
+		}
+		return st.Lost, list
+	})
 	log.Info().Int("receivers", len(c.Receivers)).Msg("alerts are sent on")
 	return nil
 }
