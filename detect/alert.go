@@ -132,7 +132,7 @@ type Pending struct {
 	Call                     rules.Verdict
 	Age                      time.Duration // since RequestEnd
 	Cause                    Cause
-	Final                    bool // the capture ended
+	Final                    bool // nothing more is expected: the capture ended, or the node's process went
 }
 
 // Node is the state of one watched server at an instant.

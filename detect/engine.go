@@ -65,6 +65,10 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 		dst = e.cut(dst, ev)
 	}
 	e.view.observe(ev, v)
+	if len(e.view.buried) > 0 {
+		dst = append(dst, e.view.buried...)
+		e.view.buried = nil // rare: the node's process went
+	}
 	if e.free != nil {
 		e.free.observe(e.view, ev, v)
 	}

@@ -96,13 +96,15 @@ func (v *view) fall(n *node, at capture.Time, silent bool) {
 	life.cut = casualties{}
 }
 
-// bury ends every call of a node whose process is gone.
+// bury ends every call of a node whose process is gone, and tells each for the
+// last time: no packet will, since a reset client's socket is gone already.
 func (v *view) bury(n *node, at capture.Time) {
 	for i := range n.cells {
 		c := &n.cells[i]
 		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
 			ci := v.calls.items[k].conn
 			n.life.cut.add(v.callRef(k, at), v.calls.items[k].client, at)
+			v.buried = append(v.buried, v.pending(k, at, true))
 			v.endCall(k)
 			v.dropIfPlain(ci)
 		}

@@ -39,9 +39,10 @@ type view struct {
 	nodeIDs      int32
 	nextEviction capture.Time
 
-	host  host
-	seeds map[capture.Flow]seed
-	loss  lossWindow
+	host   host
+	seeds  map[capture.Flow]seed
+	loss   lossWindow
+	buried []Finding // calls that ended with the node, not told yet; at most those in flight
 }
 
 func newView(o *Options) *view {

@@ -69,7 +69,9 @@
 //	age_seconds      since the last byte of the request
 //	verdict          app (the kernel acknowledged the request, the application does not answer),
 //	                 client_gone (the same, and the client left), capture_gap, unknown
-//	final            true at the end of a run
+//	final            true if nothing more is expected of the call: the run ended, or the node's
+//	                 process went
+//	                 (where the client had reset, an exchange may still follow: client_gone)
 //
 // # connection
 //
