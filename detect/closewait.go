@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"stallwatch/capture"
+	"stallwatch/rules"
 )
 
 // closeWaitBuildup fires when sockets that clients have half closed pile up
@@ -116,7 +117,7 @@ func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at
 // node, most first, and puts the oldest calls and the clients in evidence.
 func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	clients := make(tally)
-	perCommand := make([]int, len(n.cells))
+	held := make([]holding, len(n.cells))
 	without := 0
 	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
 		c := &v.conns.items[ci]
@@ -125,7 +126,12 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 			without++
 			continue
 		}
-		perCommand[v.calls.items[c.calls.head].verdict.Command.Index]++
+		by := v.calls.items[c.calls.head].verdict.Command
+		for by.Index >= len(held) {
+			held = append(held, holding{})
+		}
+		held[by.Index].command = by
+		held[by.Index].n++
 		if len(a.Evidence.Calls) < MaxEvidence {
 			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(c.calls.head, at))
 		}
@@ -137,16 +143,23 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	}
 	a.Evidence.Clients = clients.list()
 	a.Client = clients.standout()
-	return heldBy(n, perCommand, without)
+	return heldBy(held, without)
 }
 
-// heldBy prints the three commands that hold most.
-func heldBy(n *node, perCommand []int, without int) string {
+// holding is how many half-closed sockets the calls of a command hold.
+type holding struct {
+	command *rules.Command // valid iff n > 0
+	n       int
+}
+
+// heldBy prints the three commands that hold most, and how many sockets no
+// call holds. It empties held, which is by Command.Index.
+func heldBy(held []holding, without int) string {
 	var words []string
 	for range 3 {
 		most := -1
-		for i, k := range perCommand {
-			if k > 0 && (most < 0 || k > perCommand[most]) {
+		for i, h := range held {
+			if h.n > 0 && (most < 0 || h.n > held[most].n) {
 				most = i
 			}
 		}
@@ -154,11 +167,11 @@ func heldBy(n *node, perCommand []int, without int) string {
 			break
 		}
 		if len(words) == 0 {
-			words = append(words, plural(perCommand[most], "call")+" of "+n.cells[most].command.Name)
+			words = append(words, plural(held[most].n, "call")+" of "+held[most].command.Name)
 		} else {
-			words = append(words, fmt.Sprintf("%d of %s", perCommand[most], n.cells[most].command.Name))
+			words = append(words, fmt.Sprintf("%d of %s", held[most].n, held[most].command.Name))
 		}
-		perCommand[most] = 0
+		held[most].n = 0
 	}
 	if without > 0 {
 		words = append(words, fmt.Sprintf("%d without a call in flight", without))
