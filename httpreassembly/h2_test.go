@@ -285,4 +285,3 @@ func FuzzH2(f *testing.F) {
 		}
 	})
 }
-
