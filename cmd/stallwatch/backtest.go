@@ -280,7 +280,7 @@ func (r *backtestRun) writeSum(b *strings.Builder) {
 }
 
 func (r *backtestRun) since(at capture.Time) string {
-	return fmt.Sprintf("+%.1fs", at.Sub(r.start).Seconds())
+	return text.Offset(at.Sub(r.start))
 }
 
 var errSweep = errors.New(`--sweep: want DETECTOR.SETTING=A,B,C like CallStalled.min_calls=1,3,5; "stallwatch rules show" lists the settings`)

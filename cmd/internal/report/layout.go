@@ -24,8 +24,10 @@ func duration(d time.Duration) string {
 		return digits(d.Seconds()) + "s"
 	case d < 100*time.Hour:
 		return digits(d.Minutes()) + "min"
+	case d < 1000*time.Hour:
+		return digits(d.Hours()) + "h"
 	}
-	return digits(d.Hours()) + "h"
+	return digits(d.Hours()/24) + "d"
 }
 
 // digits prints three digits where the fraction matters.

@@ -188,7 +188,13 @@ func (r *Report) curves(p *page, st *pipeline.Stats) {
 	}
 }
 
-func offset(at, first capture.Time) string { return fmt.Sprintf("%+.1fs", at.Sub(first).Seconds()) }
+func offset(at, first capture.Time) string { return text.Offset(at.Sub(first)) }
+
+// cures are what an operator can do about an oddity.
+var cures = map[httpreassembly.Oddity]string{
+	httpreassembly.PacketCut:  "packets were cut when they were captured: capture whole ones with -s 0",
+	httpreassembly.TLSInstead: "encrypted: capture behind the proxy that ends TLS, on the leg to the node",
+}
 
 func oddities(p *page, st *httpreassembly.Stats) {
 	type row struct {
@@ -197,8 +203,12 @@ func oddities(p *page, st *httpreassembly.Stats) {
 	}
 	var rows []row
 	for o, n := range st.Oddities {
+		name := text.Oddity(httpreassembly.Oddity(o))
+		if cure := cures[httpreassembly.Oddity(o)]; cure != "" {
+			name += "  (" + cure + ")"
+		}
 		if n > 0 {
-			rows = append(rows, row{text.Oddity(httpreassembly.Oddity(o)), n})
+			rows = append(rows, row{name, n})
 		}
 	}
 	if len(rows) == 0 {
@@ -231,6 +241,8 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 	switch {
 	case st.Packets == 0:
 		p.line("Nothing was read: no packets.")
+	case len(r.rows()) == 0 && r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
+		p.line("No HTTP request was seen, so nothing can be said of calls.")
 	case r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("Nothing suspicious.")
 	case r.warned == 0:

@@ -288,12 +288,14 @@ func TestClosing(t *testing.T) {
 		}
 	}
 	alert := func(r *Report) { r.Finding(warn) }
+	calls := func(r *Report) { call(r, info, sec, ms, 2*sec, 200, httpreassembly.Answered) }
 	for _, row := range []struct {
 		name  string
 		plays []func(*Report)
 		want  string
 	}{
-		{"quiet", nil, "Nothing suspicious."},
+		{"no request", nil, "No HTTP request was seen"},
+		{"quiet", []func(*Report){calls}, "Nothing suspicious."},
 		{"warned in time", []func(*Report){alert, refuse(25 * sec)}, "First warning at +10.0s, 15.0s before the first"},
 		{"warned late", []func(*Report){refuse(4 * sec), alert}, "First warning at +10.0s, 6.00s after the first"},
 		{"warned only", []func(*Report){alert}, "First warning at +10.0s; no connection was refused"},
@@ -305,6 +307,19 @@ func TestClosing(t *testing.T) {
 		}
 		if got := written(t, r, pipeline.Stats{First: t0, Last: after(30 * sec), Packets: 1}); !strings.Contains(got, "\n"+row.want) {
 			t.Errorf("%s: no %q in\n%s", row.name, row.want, got)
+		}
+	}
+}
+
+// What an operator can mend comes with what to do, within the page's width.
+func TestCures(t *testing.T) {
+	st := pipeline.Stats{First: t0, Last: after(sec), Packets: 1}
+	st.Tracker.Oddities[httpreassembly.PacketCut] = 1_234_567
+	st.Tracker.Oddities[httpreassembly.TLSInstead] = 3
+	got := written(t, New(nil, Options{}), st)
+	for _, want := range []string{" 1,234,567  packet_cut  (", "whole ones with -s 0)\n", "         3  tls_instead  (encrypted: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 }
