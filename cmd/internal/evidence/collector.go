@@ -149,7 +149,7 @@ func (c *Collector) Finding(f *detect.Finding) {
 		m.node = &n
 	}
 	c.tell(m)
-	if m.alert != nil && m.alert.State == detect.Firing && m.alert.Severity >= detect.Warning {
+	if m.alert != nil && m.alert.State == detect.Firing && !m.alert.Repeat && m.alert.Severity >= detect.Warning {
 		c.fire(m.alert)
 	}
 }

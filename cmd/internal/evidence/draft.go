@@ -64,43 +64,27 @@ func (d *draft) init() {
 	d.requests.init(d.b.alert)
 }
 
-// selection says which packets belong to an alert: those of the clients that
-// its evidence names, or all of its server if it names none or is about the
-// node as a whole, whose descriptors and sockets every client takes.
+// selection says which packets belong to an alert: all of its server, since
+// what one call is blamed for depends on what the node did with the others,
+// and those of the one client it names, to whatever port. Behind a proxy the
+// clients of the evidence have no packets of their own. About no server, as
+// CaptureLoss is: nobody's packets.
 type selection struct {
-	server netip.AddrPort // invalid: any, if there are peers
-	peers  map[netip.Addr]bool
+	server netip.AddrPort // invalid: no packets
+	client netip.Addr     // invalid: nobody stands out
 }
 
-func newSelection(a *detect.Alert) selection {
-	s := selection{server: a.Server, peers: make(map[netip.Addr]bool)}
-	if a.Command == "" && !a.Client.IsValid() && a.Server.IsValid() {
-		return s
-	}
-	if a.Client.IsValid() {
-		s.peers[a.Client] = true
-	}
-	for i := range a.Evidence.Calls {
-		s.peers[a.Evidence.Calls[i].Client.Addr()] = true
-	}
-	for _, c := range a.Evidence.Clients {
-		s.peers[c.Client] = true
-	}
-	return s
-}
+func newSelection(a *detect.Alert) selection { return selection{a.Server, a.Client} }
 
 func (s *selection) has(g *capture.Segment) bool {
 	return s.between(g.Src, g.Dst) || s.between(g.Dst, g.Src)
 }
 
 func (s *selection) between(client, server netip.AddrPort) bool {
-	if s.server.IsValid() && s.server != server {
+	if !s.server.IsValid() {
 		return false
 	}
-	if len(s.peers) == 0 {
-		return s.server.IsValid() // about no flow at all, as CaptureLoss is: nobody's packets
-	}
-	return s.peers[client.Addr()]
+	return server == s.server || s.client.IsValid() && client.Addr() == s.client && server.Addr() == s.server.Addr()
 }
 
 // take writes a job's packets and samples.
