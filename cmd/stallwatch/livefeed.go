@@ -92,6 +92,8 @@ type feed struct {
 	src  *live.Source
 	pipe *pipeline.Pipeline
 	rec  *replay.Recorder
+	// unrecorded is told why a recording beside a pipeline ends early.
+	unrecorded func(error)
 	// item sees each Item before the pipeline does. second is called about once a second of capture time, and sampled for
 	// each look at the node's process, from the goroutine of run; nil is
 	// nobody.
@@ -101,19 +103,22 @@ type feed struct {
 }
 
 // run ends with the capture. What was captured is finished and recorded even
-// when it ends with an error.
+// when it ends with an error. A recording that cannot go on ends the run only
+// where it was all there is: who fills the disk must not end the watch.
 func (f *feed) run() error {
 	var it capture.Item
 	var last, next capture.Time
-	err := error(nil)
+	var err, broken error
 	for {
 		if err = f.src.Next(&it); err != nil {
 			break
 		}
 		last = it.At
-		if f.rec != nil {
-			if err = f.rec.Write(&it); err != nil {
+		if f.rec != nil && broken == nil {
+			if broken = f.rec.Write(&it); broken != nil && f.pipe == nil {
 				break
+			} else if broken != nil && f.unrecorded != nil {
+				f.unrecorded(broken)
 			}
 		}
 		if f.item != nil {
@@ -137,7 +142,10 @@ func (f *feed) run() error {
 		f.pipe.Finish(last)
 	}
 	if f.rec != nil {
-		err = errors.Join(err, f.rec.Close(last))
+		// What Close says of a broken recording is the same once more.
+		if closing := f.rec.Close(last); broken == nil {
+			broken = closing
+		}
 	}
-	return err
+	return errors.Join(err, broken)
 }

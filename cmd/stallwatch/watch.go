@@ -113,7 +113,9 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	if err != nil {
 		return usage(err) // the rules' settings of detectors
 	}
-	fd := feed{src: src, pipe: pipe}
+	fd := feed{src: src, pipe: pipe, unrecorded: func(err error) {
+		log.Error().Err(err).Msg("recording ended: the watch goes on without it")
+	}}
 	if out.evidence != nil {
 		fd.item = out.evidence.Item
 	}
