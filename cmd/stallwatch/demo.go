@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -18,14 +19,18 @@ import (
 	"stallwatch/capture/live"
 	"stallwatch/capture/replay"
 	"stallwatch/cmd/internal/demo"
+	"stallwatch/cmd/internal/metrics"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/detect"
 	"stallwatch/httpreassembly"
 	"stallwatch/rules"
 )
 
+// demoFlags are what the demo command was told.
+type demoFlags struct{ write, notify, evidence string }
+
 func newDemo(std stdio) *cobra.Command {
-	var write string
+	var f demoFlags
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "The attack of January 2018 on this machine: the alerts, then the node's death",
@@ -36,9 +41,12 @@ replays a recording of the same play instead, and says so.`,
 		Example: `  stallwatch demo
   stallwatch demo -w demo.pcap && stallwatch replay demo.pcap`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), std, write) },
+		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), std, &f) },
 	}
-	c.Flags().StringVarP(&write, "write", "w", "", "record the play to `FILE`.pcap, for replay")
+	fl := c.Flags()
+	fl.StringVarP(&f.write, "write", "w", "", "record the play to `FILE`.pcap, for replay")
+	fl.StringVar(&f.notify, "notify", "", "send the alerts to the receivers of `FILE`, as watch does")
+	fl.StringVar(&f.evidence, "evidence", "", "write a bundle to `DIR` for each alert, as watch does")
 	return c
 }
 
@@ -166,7 +174,7 @@ func between(a, b time.Time) string {
 	return fmt.Sprintf("%.1f s", b.Sub(a).Seconds())
 }
 
-func runDemo(ctx context.Context, std stdio, write string) error {
+func runDemo(ctx context.Context, std stdio, f *demoFlags) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	exe, err := os.Executable()
@@ -180,7 +188,7 @@ func runDemo(ctx context.Context, std stdio, write string) error {
 	}
 	defer node.Stop()
 	src, err := openDemo(node)
-	if errors.Is(err, live.ErrPermission) && write == "" {
+	if errors.Is(err, live.ErrPermission) && *f == (demoFlags{}) {
 		node.Stop()
 		return replayDemo(ctx, std, err)
 	} else if err != nil {
@@ -189,13 +197,22 @@ func runDemo(ctx context.Context, std stdio, write string) error {
 	defer src.Close()
 	fmt.Fprintf(std.out, "The attack of January 2018 on a small node with its flaw, watched live. About a minute; Ctrl-C ends it.\n\n")
 	st := newStage(std.out)
-	pipe, err := pipeline.New(demoOptions(node.Addr.Port()), st)
+	o := demoOptions(node.Addr.Port())
+	out, err := f.openOutputs(std, st, o)
 	if err != nil {
 		return err
 	}
-	fd := feed{src: src, pipe: pipe}
-	if write != "" {
-		if fd.rec, err = replay.NewRecorder(write, replay.RecorderOptions{}); err != nil {
+	defer func() { err = errors.Join(err, out.close()) }()
+	pipe, err := pipeline.New(o, out.sinks...)
+	if err != nil {
+		return err
+	}
+	fd := feed{src: src, pipe: pipe, second: func() { out.publish(pipe) }}
+	if out.evidence != nil {
+		fd.item = out.evidence.Item
+	}
+	if f.write != "" {
+		if fd.rec, err = replay.NewRecorder(f.write, replay.RecorderOptions{}); err != nil {
 			return err
 		}
 	}
@@ -210,6 +227,24 @@ func runDemo(ctx context.Context, std stdio, write string) error {
 	st.sum()
 	fmt.Fprintf(std.out, "\nWatch your own node with: stallwatch watch -p PORT\n")
 	return err
+}
+
+// openOutputs opens what watch would, for the stage and the flags given.
+func (f *demoFlags) openOutputs(std stdio, st *stage, o pipeline.Options) (*outputs, error) {
+	log, err := newLogger(std.err, "auto")
+	if err != nil {
+		return nil, err
+	}
+	out := &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
+	out.sinks = []pipeline.Sink{out.metrics, st}
+	w := watchFlags{evidence: f.evidence, analysis: analysis{api: "auto", memory: "128MiB", workers: o.Detect.Workers}}
+	for _, p := range o.Tracker.Ports {
+		w.ports = append(w.ports, strconv.Itoa(int(p)))
+	}
+	if err := errors.Join(out.openNotify(f.notify, log), out.openEvidence(&w, log, o)); err != nil {
+		return nil, errors.Join(err, out.close())
+	}
+	return out, nil
 }
 
 func openDemo(node *demo.NodeProc) (*live.Source, error) {

@@ -32,7 +32,7 @@ func stallwatch(t testing.TB, args ...string) (code int, out, errs string) {
 
 const capturesDir = "../../testdata/captures"
 
-func writeFile(t *testing.T, dir, name string, data []byte) string {
+func writeFile(t testing.TB, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
