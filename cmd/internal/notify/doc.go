@@ -20,11 +20,11 @@
 // An incident is an alert's name and subject. Its first and its last state
 // always arrive, in order; what comes between is replaced while it waits. The
 // incidents of one server share a message: the first goes out a second after
-// the alert, what follows is gathered for GroupWait (30 s), unless it is worse
-// than what was told. Discord's and Telegram's message is edited while the
-// incident lasts, and a second one rings when it becomes worse; the others get
-// first, worse and resolved. At most five messages a minute go to where people
-// read.
+// the alert, what follows is gathered for GroupWait (30 s), unless it is an
+// alert of another name or worse than what was told. Discord's and Telegram's
+// message is edited while the incident lasts, and a second one rings when it
+// becomes worse; the others get first, worse and resolved. At most five
+// messages a minute go to where people read.
 //
 // Delivery is at least once. A batch is fixed and written down before the
 // first attempt, so that all attempts say the same under the same id

@@ -238,13 +238,32 @@ func (q *queue) due(g *group, hurry bool) time.Time {
 	switch soon := oldest.Add(q.limits.settle); {
 	case hurry:
 		return time.Time{}
-	case g.sent.IsZero() || worst > g.worst:
+	case g.sent.IsZero() || worst > g.worst || g.news():
 		return soon
 	case g.sent.Add(q.limits.group).After(soon):
 		return g.sent.Add(q.limits.group)
 	default:
 		return soon
 	}
+}
+
+// news reports whether an alert waits of whose name nothing was told yet: the
+// first sign of an attack must not hold back the alert that names its culprit.
+func (g *group) news() bool {
+	return slices.ContainsFunc(g.incidents, func(in *incident) bool {
+		if in.told != nil || len(in.waiting) == 0 {
+			return false
+		}
+		c := in.waiting[0]
+		return !c.resolved() && c.Alert.Severity >= detect.Warning && !g.heard(c.Alert.Name)
+	})
+}
+
+// heard reports whether an incident of that alert was told and fires.
+func (g *group) heard(name string) bool {
+	return slices.ContainsFunc(g.incidents, func(in *incident) bool {
+		return in.told != nil && !in.told.resolved() && in.told.Alert.Name == name
+	})
 }
 
 // fix makes the plan for g's next batch and writes it down.

@@ -103,6 +103,32 @@ func named(a *detect.Alert, name string) *detect.Alert {
 	return &c
 }
 
+func about(a *detect.Alert, command string) *detect.Alert {
+	c := *a
+	c.Subject, c.Command = a.Server.String()+" "+command, command
+	return &c
+}
+
+// The first sign of an attack does not hold back the alert that names its
+// culprit; more of the same waits.
+func TestAnotherAlertGoesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := scripted(t, Slack, Options{})
+		n.find(named(stalled(0, detect.Firing, detect.Warning), "SuspectParameters"))
+		pass(10 * time.Second)
+		n.find(stalled(10, detect.Firing, detect.Warning))
+		pass(2 * time.Second)
+		n.find(about(stalled(12, detect.Firing, detect.Warning), "getTips"))
+		pass(time.Minute)
+		if got, want := s.times(), "[1s 11s 41s]"; got != want {
+			t.Errorf("messages at %s, want %s", got, want)
+		}
+		if err := n.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The first message comes after a second, so that what fires at the same time
 // is in it; then one in 30 s, but at once what is worse.
 func TestGrouping(t *testing.T) {
@@ -112,7 +138,7 @@ func TestGrouping(t *testing.T) {
 		pass(500 * time.Millisecond)
 		n.find(named(stalled(1, detect.Firing, detect.Warning), "CloseWaitBuildup")) // in the first
 		pass(4500 * time.Millisecond)
-		n.find(named(stalled(5, detect.Firing, detect.Warning), "RequestFlood")) // 5 s: waits for the group
+		n.find(about(stalled(5, detect.Firing, detect.Warning), "getTips")) // 5 s: the same of another command waits for the group
 		pass(5 * time.Second)
 		n.find(stalled(10, detect.Firing, detect.Critical)) // 10 s: worse, at once, and takes the other along
 		pass(10 * time.Second)
