@@ -153,7 +153,7 @@ func (b *h2block) field(sh *shared, hf hpack.HeaderField) {
 func (m *messages) endBlock(f *feed, s *h2side) {
 	b := &s.block
 	id, x, head := b.stream, b.call, b.head
-	if !b.broken {
+	if !b.broken && b.dec != nil { // nil: a connection's first block may be empty
 		if err := b.dec.Close(); b.bytes > 0 && err != nil {
 			m.oddity(f, BadHeader, "header compression")
 			m.breakBlock(f, b)
