@@ -249,7 +249,7 @@ func (m *messages) framePad(f *feed, s *h2side) bool {
 func (m *messages) framePayload(f *feed, s *h2side, p []byte) {
 	switch s.kind {
 	case frameData:
-		if x := m.h2.streams[s.stream]; x != nil {
+		if x := m.h2.streams[s.stream]; x != nil && !x.ended(f.dir) {
 			m.contentOf(f, x, p, 0)
 		}
 	case frameHeaders, framePush, frameContinuation:
@@ -282,7 +282,7 @@ func (m *messages) h2Hole(f *feed, n int64) {
 	s := &m.h2.side[f.dir]
 	if n > 0 && s.place == h2Payload && s.kind == frameData && n < int64(s.left) {
 		s.left -= int(n)
-		if x := m.h2.streams[s.stream]; x != nil {
+		if x := m.h2.streams[s.stream]; x != nil && !x.ended(f.dir) {
 			x.Lost += n
 			x.flags |= bodyCut
 			if f.dir == capture.ToClient {

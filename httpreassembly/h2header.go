@@ -166,7 +166,7 @@ func (m *messages) endBlock(f *feed, s *h2side) {
 		return
 	case f.dir == capture.ToClient:
 		m.answerStream(f, id, head, s.began)
-	case x != nil && m.h2.streams[id] == x:
+	case x != nil && m.h2.streams[id] == x && !x.ended(f.dir):
 		if len(head.line.method) > 0 {
 			m.describe(f, x, &head.line, &head.views)
 		}

@@ -65,6 +65,16 @@ func (m *messages) endStream(f *feed, id uint32) {
 	}
 }
 
+// ended reports whether dir of x's stream had its END_STREAM: what follows is
+// an error of the peer (RFC 9113 section 5.1, closed), and nothing of a
+// message that was told may change.
+func (x *call) ended(dir capture.Dir) bool {
+	if dir == capture.ToServer {
+		return x.RequestEnd != 0
+	}
+	return x.has(whole)
+}
+
 // streamRequestDone is reached with the last byte of a request.
 func (m *messages) streamRequestDone(f *feed, x *call) {
 	x.RequestEnd = f.at
