@@ -41,6 +41,9 @@ func (m *messages) openStream(f *feed, id uint32, began capture.Time) *call {
 
 // framed counts k bytes of a header block.
 func (x *call) framed(dir capture.Dir, k int) {
+	if x.ended(dir) {
+		return
+	}
 	if dir == capture.ToServer {
 		x.RequestBytes += int64(k)
 	} else {
