@@ -160,7 +160,7 @@ func (x *checked) name(n *ast.IdentifierNode) {
 	case f == nil && isFunc(n.Value):
 		x.fail(n, "like "+n.Value+`("…")`, "%s is a function", n.Value)
 	case f == nil:
-		x.fail(n, hint(n.Value, fieldNames(x.on)), `unknown name "%s" in a rule on %s`, brief(n.Value), x.on)
+		x.fail(n, Hint(n.Value, fieldNames(x.on)), `unknown name "%s" in a rule on %s`, brief(n.Value), x.on)
 	case !f.has(x.on):
 		var kinds []string
 		for _, o := range f.On {
@@ -235,7 +235,7 @@ func (x *checked) known(fact, value ast.Node) {
 			return
 		}
 	}
-	x.fail(value, hint(text.Value, names), `no %s is named "%s"`, name.Value, brief(text.Value))
+	x.fail(value, Hint(text.Value, names), `no %s is named "%s"`, name.Value, brief(text.Value))
 }
 
 func (x *checked) call(n *ast.CallNode) {
@@ -278,7 +278,7 @@ func (x *checked) argument(f string, arg *ast.StringNode) {
 		for i := range x.c.set.params {
 			names[i] = x.c.set.params[i].name
 		}
-		x.fail(arg, hint(arg.Value, names), `no parameter is named "%s"`, brief(arg.Value))
+		x.fail(arg, Hint(arg.Value, names), `no parameter is named "%s"`, brief(arg.Value))
 		return
 	}
 	switch keep := x.c.set.params[id].keep; {

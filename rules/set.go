@@ -57,5 +57,5 @@ func (s *Set) Select(name string) (*Set, error) {
 			return &view, nil
 		}
 	}
-	return nil, fmt.Errorf("unknown API %q: %s", name, hint(name, append(s.APIs(), Auto)))
+	return nil, fmt.Errorf("unknown API %q: %s", name, Hint(name, append(s.APIs(), Auto)))
 }

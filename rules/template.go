@@ -60,7 +60,7 @@ func (c *compiler) template(on On, text textAt) template {
 		name := strings.TrimPrefix(strings.TrimSpace(inner), ".")
 		p := piece{text: before}
 		if !p.name(on, name) {
-			c.fail(place, hint(name, SummaryNames(on)), `summary knows no "%s" for a rule on %s`, brief(name), on)
+			c.fail(place, Hint(name, SummaryNames(on)), `summary knows no "%s" for a rule on %s`, brief(name), on)
 			return nil
 		}
 		t = append(t, p)

@@ -136,7 +136,7 @@ func (r *reader) mapping(n ast.Node, what string, fields ...field) {
 		for i, f := range fields {
 			names[i] = f.name
 		}
-		r.fail(key.Key, hint(name, names), `unknown key "%s" of %s`, brief(name), what)
+		r.fail(key.Key, Hint(name, names), `unknown key "%s" of %s`, brief(name), what)
 	})
 }
 
@@ -203,7 +203,7 @@ func (r *reader) oneOf(n ast.Node, what string, names []string) (int, bool) {
 			return i, true
 		}
 	}
-	r.fail(n, hint(s, names), `unknown %s "%s"`, what, brief(s))
+	r.fail(n, Hint(s, names), `unknown %s "%s"`, what, brief(s))
 	return 0, false
 }
 
@@ -287,18 +287,22 @@ const maxQuoted = 200
 // brief is a piece of the file, fit for one line of a terminal.
 func brief(s string) string { return Escape([]byte(s), maxName) }
 
-// Hint proposes the nearest of names for one that is not known, or lists them
-// if none is near; "" if there are too many to list.
-func Hint(got string, names []string) string { return hint(got, names) }
-
-// hint proposes the nearest of names, or lists them if none is near.
-func hint(got string, names []string) string {
-	best, least := "", len(got)/2+1
+// Nearest returns the one of names that is fewest letters away from got, and
+// at most most of them or half of got; "" if none is.
+func Nearest(got string, names []string, most int) string {
+	best, least := "", min(most, len(got)/2)+1
 	for _, name := range names {
 		if d := distance(strings.ToLower(got), strings.ToLower(name)); d < least {
 			best, least = name, d
 		}
 	}
+	return best
+}
+
+// Hint proposes the nearest of names for one that is not known, or lists them
+// if none is near; "" if there are too many to list.
+func Hint(got string, names []string) string {
+	best := Nearest(got, names, len(got))
 	if best != "" {
 		return "did you mean " + best + "?"
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"stallwatch/rules"
 )
 
 // maxConfig bounds a configuration file in bytes, maxErrors what is told of
@@ -93,7 +95,7 @@ func (d *decoder) yaml(err error) {
 	if errors.As(err, &unknown) && unknown.Token != nil {
 		e.Message = fmt.Sprintf("unknown key %q", brief(unknown.Token.Value))
 		e.Hint = "known: see the configuration's documentation"
-		if near := nearest(unknown.Token.Value, knownKeys(), 5); near != "" {
+		if near := rules.Nearest(unknown.Token.Value, knownKeys(), 5); near != "" {
 			e.Hint = "did you mean " + near + "?"
 		}
 	}
@@ -167,7 +169,7 @@ func (d *decoder) oneOf(path, s string, names []string) string {
 		return s
 	}
 	hint := "known: " + strings.Join(names, ", ")
-	if near := nearest(s, names, 3); near != "" {
+	if near := rules.Nearest(s, names, 3); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	d.fail(path, hint, "unknown %s %q", path[strings.LastIndexByte(path, '.')+1:], brief(s))
@@ -243,39 +245,3 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // brief is a piece of the file, fit for one line of a terminal.
 func brief(s string) string { return clean(s, 48) }
-
-// nearest returns the name that is at most most letters away from got.
-func nearest(got string, names []string, most int) string {
-	best, least := "", min(most, len(got)/2)+1
-	for _, name := range names {
-		if n := distance(strings.ToLower(got), strings.ToLower(name)); n < least {
-			best, least = name, n
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to change, add or drop (Levenshtein).
-func distance(a, b string) int {
-	const most = 64
-	if len(a) > most || len(b) > most {
-		return most
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stallwatch/detect"
+	"stallwatch/rules"
 )
 
 // file is the form of a configuration file. Durations are texts so that an
@@ -168,7 +169,7 @@ func (d *decoder) alertNames(at string, names []string) {
 			continue
 		}
 		where := fmt.Sprintf("%s.alerts[%d]", at, i)
-		if near := nearest(n, known, 3); near != "" {
+		if near := rules.Nearest(n, known, 3); near != "" {
 			d.fail(where, "did you mean "+near+"?", "unknown alert %q", brief(n))
 		} else if !alertForm.MatchString(n) {
 			d.fail(where, "names are like CallStalled", "no alert name: %q", brief(n))
