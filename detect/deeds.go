@@ -176,20 +176,6 @@ func (v *view) clientOf(x *httpreassembly.Exchange) netip.Addr {
 	return x.Flow.Client.Addr()
 }
 
-// malformedOddities are those of a client that does not speak HTTP, or speaks
-// it to be misread. Legal and rare is none.
-var malformedOddities = func() (is [httpreassembly.NumOddities]bool) {
-	for _, o := range []httpreassembly.Oddity{
-		httpreassembly.NotHTTP, httpreassembly.TLSInstead, httpreassembly.HTTP2Instead, httpreassembly.BadRequestLine, httpreassembly.BadHeader,
-		httpreassembly.ObsFold, httpreassembly.BareCR, httpreassembly.NulInHead, httpreassembly.SpaceBeforeColon, httpreassembly.HeadTooLarge,
-		httpreassembly.BadContentLength, httpreassembly.ContentLengthDiffers, httpreassembly.LengthAndChunked, httpreassembly.BadTransferCoding,
-		httpreassembly.BadChunk, httpreassembly.VersionUnknown, httpreassembly.PipelineTooDeep,
-	} {
-		is[o] = true
-	}
-	return is
-}()
-
 // odd folds what a parser must not swallow.
 func (v *view) odd(ev *httpreassembly.Event) {
 	n := v.find(ev.Flow.Server)
@@ -199,4 +185,20 @@ func (v *view) odd(ev *httpreassembly.Event) {
 	if ev.Dir == capture.ToServer && int(ev.Odd) < len(malformedOddities) && malformedOddities[ev.Odd] {
 		n.did(malformed, ev.At, ev.Flow.Client.Addr())
 	}
+}
+
+// raiseDeeds raises a detector's incident about deeds and fills in all but the
+// words; nil: there is nothing to say.
+func raiseDeeds(name string, v *view, n *node, k deed, sev Severity, value, limit float64, at capture.Time, l *lifecycle) *Alert {
+	a := l.raise(at, incidentKey{detector: name, node: n.id}, n, sev, value)
+	if a == nil {
+		return nil
+	}
+	d := n.deeds[k]
+	d.blame(a, v, n, at)
+	a.Unit, a.Limit = "calls", limit
+	if d.command != nil {
+		a.Command = d.command.Name
+	}
+	return a
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"stallwatch/capture"
-	"stallwatch/rules"
 )
 
 // closeWaitBuildup fires when sockets that clients have half closed pile up
@@ -111,70 +110,4 @@ func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at
 		fmt.Fprintf(&s, "; growing by %.1f a second (critical at %g)", w.growing, o.Growth)
 	}
 	a.Why = s.String()
-}
-
-// holders names the commands whose calls hold the half-closed sockets of a
-// node, most first, and puts the oldest calls and the clients in evidence.
-func (v *view) holders(a *Alert, n *node, at capture.Time) string {
-	clients := make(tally)
-	held := make([]holding, len(n.cells))
-	without := 0
-	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
-		c := &v.conns.items[ci]
-		clients[c.flow.Client.Addr()]++
-		if c.calls.n == 0 {
-			without++
-			continue
-		}
-		by := v.calls.items[c.calls.head].verdict.Command
-		for by.Index >= len(held) {
-			held = append(held, holding{})
-		}
-		held[by.Index].command = by
-		held[by.Index].n++
-		if len(a.Evidence.Calls) < MaxEvidence {
-			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(c.calls.head, at))
-		}
-	}
-	if n == v.host.node {
-		for f := range v.seeds {
-			clients[f.Client.Addr()]++
-		}
-	}
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
-	return heldBy(held, without)
-}
-
-// holding is how many half-closed sockets the calls of a command hold.
-type holding struct {
-	command *rules.Command // valid iff n > 0
-	n       int
-}
-
-// heldBy prints the three commands that hold most, and how many sockets no
-// call holds. It empties held, which is by Command.Index.
-func heldBy(held []holding, without int) string {
-	var words []string
-	for range 3 {
-		most := -1
-		for i, h := range held {
-			if h.n > 0 && (most < 0 || h.n > held[most].n) {
-				most = i
-			}
-		}
-		if most < 0 {
-			break
-		}
-		if len(words) == 0 {
-			words = append(words, plural(held[most].n, "call")+" of "+held[most].command.Name)
-		} else {
-			words = append(words, fmt.Sprintf("%d of %s", held[most].n, held[most].command.Name))
-		}
-		held[most].n = 0
-	}
-	if without > 0 {
-		words = append(words, fmt.Sprintf("%d without a call in flight", without))
-	}
-	return strings.Join(words, ", ")
 }

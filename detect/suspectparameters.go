@@ -146,17 +146,3 @@ func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle
 		return
 	}
 }
-
-// longList reports whether a list has more elements than a node serves. Of a
-// body that was cut, the part that was read speaks for the whole.
-func (v *view) longList(x *httpreassembly.Exchange, verdict *rules.Verdict) bool {
-	n := int64(verdict.Shape.Longest())
-	if verdict.Cut && x.RequestBody > bodyRead {
-		n = n * (x.RequestBody / (bodyRead >> 10)) >> 10
-	}
-	return n > int64(v.o.OversizedRequest.Elements)
-}
-
-// bodyRead is how much of a body the rules look at unless told otherwise
-// (httpreassembly.Options.BodyPrefix).
-const bodyRead = 64 << 10

@@ -1,11 +1,37 @@
 package detect
 
 import (
+	"fmt"
 	"hash/maphash"
 	"time"
 
 	"stallwatch/capture"
 )
+
+// unknownCommands fires when many different commands are asked for that no
+// pack knows: somebody tries what the node can do.
+type unknownCommands struct{}
+
+func (unknownCommands) name() string { return "UnknownCommands" }
+
+func (d unknownCommands) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.UnknownCommands
+	if n.unknown == nil {
+		return
+	}
+	count := n.unknown.distinct(at, o.Within)
+	if count < o.Names || n.deeds[unknownName] == nil {
+		return
+	}
+	a := raiseDeeds(d.name(), v, n, unknownName, Warning, float64(count), float64(o.Names), at, l)
+	if a == nil {
+		return
+	}
+	a.Unit = "names"
+	a.Summary = fmt.Sprintf("%d different commands that nobody knows were asked of %s", count, n.name())
+	a.Why = fmt.Sprintf("%d names within %s (fires at %d)", count, inSeconds(o.Within), o.Names)
+	l.remembered(d.name(), n, a)
+}
 
 // nameSet remembers which unknown names were asked for lately, as hashes: the
 // names are an attacker's. It holds at most maxNames; beyond, a name that is

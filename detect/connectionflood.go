@@ -1,0 +1,55 @@
+package detect
+
+import (
+	"fmt"
+
+	"stallwatch/capture"
+)
+
+// connectionFlood fires when connections are opened that send nothing, or when
+// one client opens them without end. Each costs the node a descriptor, and the
+// attacker a packet.
+type connectionFlood struct{}
+
+func (connectionFlood) name() string { return "ConnectionFlood" }
+
+func (d connectionFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.ConnectionFlood
+	quiet := n.aged[silent]
+	established := n.live - n.phases[opening]
+	if quiet >= o.Silent && float64(quiet) >= o.Share*float64(established) {
+		d.raiseSilent(v, n, quiet, at, l)
+	}
+	for _, r := range n.hot {
+		x := v.visitors.at(r)
+		if x == nil || int(x.opening) < o.Seconds || v.trusted(x.client) {
+			continue
+		}
+		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.client)}
+		a := l.raise(at, key, n, Warning, float64(x.opened))
+		if a == nil {
+			continue
+		}
+		a.Unit, a.Limit, a.Confidence = "connections", float64(o.PerClient), v.loss.confidence()
+		a.Evidence = v.evidence(n, at)
+		a.Evidence.Clients = []ClientCount{{x.client, int(x.conns)}}
+		a.Summary = fmt.Sprintf("one client opens connections to %s without end; it holds %d", n.name(), x.conns)
+		a.Why = fmt.Sprintf("%d connections or more in each of %d seconds on end", o.PerClient, o.Seconds)
+		l.remember(key, a)
+	}
+}
+
+func (d connectionFlood) raiseSilent(v *view, n *node, quiet int, at capture.Time, l *lifecycle) {
+	o := &v.o.ConnectionFlood
+	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(quiet))
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "connections", float64(o.Silent), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	v.clientsIn(a, n, silent, at.Add(-o.Age))
+	a.Summary = fmt.Sprintf("%s of %s have not sent a byte for %s", plural(quiet, "connection"), n.name(), inSeconds(o.Age))
+	a.Why = fmt.Sprintf("%d silent for %s or longer (fires at %d and %s of those established, which are %d)",
+		quiet, inSeconds(o.Age), o.Silent, percent(o.Share), n.live-n.phases[opening])
+	l.remembered(d.name(), n, a)
+}

@@ -1,0 +1,133 @@
+package detect
+
+import (
+	"net/netip"
+
+	"stallwatch/capture"
+	"stallwatch/httpreassembly"
+)
+
+// nodeLife is whether a node is there.
+//
+//	      SYN answered by RST, or SYNs and nothing else
+//	up ──────────────────────────────────────────────────> down
+//	 ^                                                      │
+//	 └──────────────── a SYN is answered ───────────────────┘
+type nodeLife struct {
+	down     capture.Time // since; zero: it is up
+	silent   bool         // valid iff down: nothing comes back at all
+	refused  int          // SYNs answered by RST since
+	told     bool         // NodeDown fired
+	back     capture.Time // since it came back; zero: it never did
+	away     capture.Time // since when it had been down
+	notable  bool         // its return is news
+	cut      casualties   // calls that the node's end cut off, lately
+	lastWill casualties   // those of its last death
+}
+
+// casualties are the calls in flight when a node's sockets went.
+type casualties struct {
+	last    capture.Time
+	n       int
+	calls   []CallRef // the first MaxEvidence
+	clients []doer    // at most maxDoers
+}
+
+// cutSpan joins calls that were cut off to one death.
+const cutSpan = 2 * second
+
+func (k *casualties) add(ref CallRef, client netip.Addr, at capture.Time) {
+	if at.Sub(k.last) > cutSpan {
+		*k = casualties{}
+	}
+	k.last = at
+	k.n++
+	if len(k.calls) < MaxEvidence {
+		k.calls = append(k.calls, ref)
+	}
+	for i := range k.clients {
+		if k.clients[i].client == client {
+			k.clients[i].n++
+			return
+		}
+	}
+	if len(k.clients) < maxDoers {
+		k.clients = append(k.clients, doer{client: client, n: 1})
+	}
+}
+
+// died notes a call that ends without an answer because the server's end of
+// its connection went.
+func (v *view) died(i int32, ev *httpreassembly.Event) {
+	switch ev.Exchange.Outcome {
+	case httpreassembly.ServerClosed, httpreassembly.ServerReset, httpreassembly.ClientGone:
+		c := &v.calls.items[i]
+		c.node.life.cut.add(v.callRef(i, ev.At), c.client, ev.At)
+	}
+}
+
+// refused folds a SYN that was answered by RST: the process is gone. What it
+// had in flight is over, the calls of reset connections with it.
+func (v *view) refused(ev *httpreassembly.Event) {
+	n := v.find(ev.Flow.Server)
+	if n == v.others || n.opened == 0 {
+		return // never seen at work: a scan of a machine without a node
+	}
+	if n.life.refused++; n.life.down == 0 {
+		v.fall(n, ev.At, false)
+	}
+	n.life.silent = false
+}
+
+// fall notes that a node is gone.
+func (v *view) fall(n *node, at capture.Time, silent bool) {
+	life := &n.life
+	life.down, life.silent, life.told = at, silent, false
+	if !silent {
+		life.refused = 1
+		v.bury(n, at)
+	}
+	if at.Sub(life.cut.last) <= 2*cutSpan {
+		life.lastWill = life.cut
+	} else {
+		life.lastWill = casualties{}
+	}
+	life.cut = casualties{}
+}
+
+// bury ends every call of a node whose process is gone, and tells each for the
+// last time: no packet will, since a reset client's socket is gone already.
+func (v *view) bury(n *node, at capture.Time) {
+	for i := range n.cells {
+		c := &n.cells[i]
+		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
+			ci := v.calls.items[k].conn
+			n.life.cut.add(v.callRef(k, at), v.calls.items[k].client, at)
+			v.buried = append(v.buried, v.pending(k, at, true))
+			v.endCall(k)
+			v.dropIfPlain(ci)
+		}
+	}
+}
+
+// comesBack notes that a node answers a SYN.
+func (v *view) comesBack(n *node, at capture.Time) {
+	life := &n.life
+	if life.down == 0 {
+		return
+	}
+	life.away, life.back = life.down, at
+	life.notable = life.told || life.lastWill.n >= v.o.NodeRestarted.Calls
+	life.down, life.refused = 0, 0
+}
+
+// show puts casualties in evidence.
+func (k *casualties) show(a *Alert) {
+	a.Evidence.Calls = append(a.Evidence.Calls, k.calls...)
+	clients := make(tally)
+	for _, w := range k.clients {
+		clients[w.client] += w.n
+	}
+	a.Evidence.Clients = clients.list()
+	a.Evidence.InFlight = max(a.Evidence.InFlight, k.n)
+}

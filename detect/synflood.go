@@ -1,0 +1,32 @@
+package detect
+
+import (
+	"fmt"
+
+	"stallwatch/capture"
+)
+
+// synFlood fires when handshakes pile up that nobody completes. Under SYN
+// cookies the node keeps nothing of them; what suffers then are the honest
+// clients' options, and the machine's processors.
+type synFlood struct{}
+
+func (synFlood) name() string { return "SynFlood" }
+
+func (d synFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
+	o := &v.o.SynFlood
+	half := n.aged[opening]
+	if half < o.HalfOpen {
+		return
+	}
+	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(half))
+	if a == nil {
+		return
+	}
+	a.Unit, a.Limit, a.Confidence = "handshakes", float64(o.HalfOpen), v.loss.confidence()
+	a.Evidence = v.evidence(n, at)
+	v.clientsIn(a, n, opening, at.Add(-o.Age))
+	a.Summary = fmt.Sprintf("%s with %s wait for clients that do not complete them", plural(half, "handshake"), n.name())
+	a.Why = fmt.Sprintf("%d answered and not completed for %s or longer (fires at %d); their addresses may be forged", half, inSeconds(o.Age), o.HalfOpen)
+	l.remembered(d.name(), n, a)
+}
