@@ -35,13 +35,10 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	default:
 		return
 	}
-	key := incidentKey{detector: d.name(), node: n.id}
-	a := l.raise(at, key, n, sev, float64(max(syns, queue.Queue)))
+	a := v.raise(l, n, n.incident(d), sev, measured{float64(max(syns, queue.Queue)), float64(o.Syns), "connections"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "connections", float64(o.Syns), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	a.Summary = fmt.Sprintf("%s does not accept connections: new clients wait or are turned away", n.name())
 	var s strings.Builder
 	fmt.Fprintf(&s, "%d SYNs without answer within %s (fires at %d)", syns, inSeconds(o.Within), o.Syns)
@@ -49,7 +46,7 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 		fmt.Fprintf(&s, "; %d connections wait in a queue of %d; %d overflows in the same time", queue.Queue, queue.Max, overflows)
 	}
 	a.Why = s.String()
-	l.remember(key, a)
+	l.remember(n.incident(d), a)
 }
 
 // grownOverflows is by how much ListenOverflows grew. The counter is the

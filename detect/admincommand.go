@@ -32,8 +32,7 @@ func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 			return
 		}
 	}
-	key := incidentKey{detector: d.name(), node: n.id}
-	a := l.raise(at, key, n, sev, float64(count))
+	a := v.raise(l, n, n.incident(d), sev, measured{float64(count), 0, "calls"}, at)
 	if a == nil {
 		return
 	}
@@ -42,15 +41,15 @@ func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		deeds.doers = slices.DeleteFunc(deeds.doers, func(w doer) bool { return n.probed(w.client) })
 		deeds.calls = slices.DeleteFunc(deeds.calls, func(c CallRef) bool { return n.probed(c.Client.Addr()) })
 	}
-	deeds.blame(a, v, n, at)
-	a.Command, a.Unit, a.Limit = deeds.command.Name, "calls", 0
+	deeds.blame(a, at)
+	a.Command = deeds.command.Name
 	what := "were refused"
 	if k == adminDone {
 		what = "were carried out"
 	}
 	a.Summary = fmt.Sprintf("%s of strangers for the operator's commands on %s %s, the last for %s", plural(count, "call"), n.name(), what, a.Command)
 	a.Why = fmt.Sprintf("%d within %s (fires at 1) from outside the trusted networks, arguments and all", count, inSeconds(o.Within))
-	l.remember(key, a)
+	l.remember(n.incident(d), a)
 }
 
 // takesNothing are the admin commands that have no arguments, so that a

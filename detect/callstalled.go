@@ -100,16 +100,14 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 	}
 	command := culprit.verdict.Command
 	key := incidentKey{detector: d.name(), node: n.id, command: command}
-	a := l.raise(at, key, n, sev, age.Seconds())
+	a := v.raise(l, n, key, sev, measured{age.Seconds(), budget(command, age).Seconds(), "seconds"}, at)
 	if a == nil {
 		return
 	}
-	a.Command, a.Unit, a.Limit = command.Name, "seconds", budget(command, age).Seconds()
-	a.Confidence = v.loss.confidence()
+	a.Command = command.Name
 	if v.conns.items[culprit.conn].gap {
 		a.Confidence /= 2
 	}
-	a.Evidence = v.evidence(n, at)
 	lock := command.Lock
 	calls := v.appendCalls(nil, n, func(c *cell) bool {
 		return c.command == command || s.pooled && c.overWarn > 0 || !s.pooled && lock != "" && c.command.Lock == lock

@@ -63,16 +63,15 @@ func (d captureBlind) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		}
 		what = "its kernel has new connections of which no packet was captured: is it the right interface?"
 	}
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(value))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(value), float64(o.Connections), "connections"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "connections", float64(o.Connections), 1
-	a.Evidence = v.evidence(n, at)
+	a.Confidence = 1 // it is about the capture itself
 	a.Summary = fmt.Sprintf("stallwatch is blind for %s: %s", n.name(), what)
 	a.Why = fmt.Sprintf("of its connections %d were seen from both ends, %d without the node, %d without the client, %d were unreadable (fires at %d and nine of ten)",
 		s.whole, s.noServer, s.noClient, s.encrypted, o.Connections)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // unseen counts connections that the kernel has got since anything was seen

@@ -77,15 +77,12 @@ func (d closeWaitBuildup) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if sev == 0 {
 		return
 	}
-	key := incidentKey{detector: d.name(), node: n.id}
-	a := l.raise(at, key, n, sev, float64(max(n.half, w.kernel)))
+	a := v.raise(l, n, n.incident(d), sev, measured{float64(max(n.half, w.kernel)), float64(w.min), "sockets"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "sockets", float64(w.min), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	d.describe(a, v, n, &w, at)
-	l.remember(key, a)
+	l.remember(n.incident(d), a)
 }
 
 func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at capture.Time) {

@@ -26,12 +26,10 @@ func (d connectionFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 			continue
 		}
 		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.client)}
-		a := l.raise(at, key, n, Warning, float64(x.opened))
+		a := v.raise(l, n, key, Warning, measured{float64(x.opened), float64(o.PerClient), "connections"}, at)
 		if a == nil {
 			continue
 		}
-		a.Unit, a.Limit, a.Confidence = "connections", float64(o.PerClient), v.loss.confidence()
-		a.Evidence = v.evidence(n, at)
 		a.Evidence.Clients = []ClientCount{{x.client, int(x.conns)}}
 		a.Summary = fmt.Sprintf("one client opens connections to %s without end; it holds %d", n.name(), x.conns)
 		a.Why = fmt.Sprintf("%d connections or more in each of %d seconds on end", o.PerClient, o.Seconds)
@@ -41,15 +39,13 @@ func (d connectionFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 
 func (d connectionFlood) raiseSilent(v *view, n *node, quiet int, at capture.Time, l *lifecycle) {
 	o := &v.o.ConnectionFlood
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(quiet))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(quiet), float64(o.Silent), "connections"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "connections", float64(o.Silent), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	v.clientsIn(a, n, silent, at.Add(-o.Age))
 	a.Summary = fmt.Sprintf("%s of %s have not sent a byte for %s", plural(quiet, "connection"), n.name(), inSeconds(o.Age))
 	a.Why = fmt.Sprintf("%d silent for %s or longer (fires at %d and %s of those established, which are %d)",
 		quiet, inSeconds(o.Age), o.Silent, percent(o.Share), n.live-n.phases[opening])
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }

@@ -108,8 +108,7 @@ func (n *node) lately(k deed, at capture.Time, o *Rate) int {
 }
 
 // blame puts who did it in evidence.
-func (d *deeds) blame(a *Alert, v *view, n *node, at capture.Time) {
-	a.Evidence = v.evidence(n, at)
+func (d *deeds) blame(a *Alert, at capture.Time) {
 	clients := make(tally)
 	for _, w := range d.doers {
 		clients[w.client] += w.n
@@ -121,7 +120,6 @@ func (d *deeds) blame(a *Alert, v *view, n *node, at capture.Time) {
 		c.Age, c.Verdict = at.Sub(c.Since), CauseUnknown
 		a.Evidence.Calls = append(a.Evidence.Calls, c)
 	}
-	a.Confidence = v.loss.confidence()
 }
 
 // asked looks at what a request asks for.
@@ -187,18 +185,25 @@ func (v *view) odd(ev *httpreassembly.Event) {
 	}
 }
 
-// raiseDeeds raises a detector's incident about deeds and fills in all but the
-// words; nil: there is nothing to say.
-func raiseDeeds(name string, v *view, n *node, k deed, sev Severity, value, limit float64, at capture.Time, l *lifecycle) *Alert {
-	a := l.raise(at, incidentKey{detector: name, node: n.id}, n, sev, value)
+// often raises d's incident if there were r.N deeds of a kind or more lately,
+// and fills in all but the words; nil: there is nothing to say.
+func (v *view) often(l *lifecycle, n *node, d detector, k deed, r Rate, sev Severity, at capture.Time) (a *Alert, count int) {
+	if count = n.lately(k, at, &r); count < r.N {
+		return nil, count
+	}
+	return v.raiseDeeds(l, n, d, k, sev, measured{float64(count), float64(r.N), "calls"}, at), count
+}
+
+// raiseDeeds raises d's incident about deeds of a kind.
+func (v *view) raiseDeeds(l *lifecycle, n *node, d detector, k deed, sev Severity, m measured, at capture.Time) *Alert {
+	a := v.raise(l, n, n.incident(d), sev, m, at)
 	if a == nil {
 		return nil
 	}
-	d := n.deeds[k]
-	d.blame(a, v, n, at)
-	a.Unit, a.Limit = "calls", limit
-	if d.command != nil {
-		a.Command = d.command.Name
+	done := n.deeds[k]
+	done.blame(a, at)
+	if done.command != nil {
+		a.Command = done.command.Name
 	}
 	return a
 }

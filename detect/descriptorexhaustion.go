@@ -39,16 +39,13 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 	default:
 		return
 	}
-	key := incidentKey{detector: d.name(), node: n.id}
-	a := l.raise(at, key, n, sev, float64(u.used))
+	a := v.raise(l, n, n.incident(d), sev, measured{float64(u.used), float64(u.limit), "descriptors"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "descriptors", float64(u.limit), v.loss.confidence()
 	if !u.host {
 		a.Confidence *= 0.7 // connections only, and the limit may be another
 	}
-	a.Evidence = v.evidence(n, at)
 	if !u.host {
 		a.Evidence.FDs = u.used
 	}
@@ -62,7 +59,7 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 		v.addCalls(a, calls, none, at)
 	}
 	d.describe(a, v, n, u, fast, slow, at)
-	l.remember(key, a)
+	l.remember(n.incident(d), a)
 }
 
 // holds reports whether a window has led to the limit for its hold.

@@ -37,12 +37,10 @@ func (d latencyRegression) judge(v *view, n *node, at capture.Time, l *lifecycle
 		}
 		b.frozen = at.Add(o.Freeze)
 		key := incidentKey{detector: d.name(), node: n.id, command: c.command}
-		a := l.raise(at, key, n, Warning, now.Seconds())
+		a := v.raise(l, n, key, Warning, measured{now.Seconds(), o.Factor * usual.Seconds(), "seconds"}, at)
 		if a == nil {
 			continue
 		}
-		a.Unit, a.Limit, a.Confidence = "seconds", o.Factor*usual.Seconds(), v.loss.confidence()
-		a.Evidence = v.evidence(n, at)
 		a.Summary = fmt.Sprintf("%s on %s takes %s; 95 of 100 used to take no more than %s", c.command.Name, n.name(), inSeconds(now), inSeconds(usual))
 		a.Why = fmt.Sprintf("the median of the last %d answers within %s is %g times the learned quantile or more, and at least %s",
 			recentWaits, inSeconds(o.Within), o.Factor, inSeconds(o.Floor))

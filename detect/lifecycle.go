@@ -278,8 +278,3 @@ func (n *node) name() string {
 	}
 	return n.server.String()
 }
-
-// remembered is raise's counterpart: it keeps the words.
-func (l *lifecycle) remembered(name string, n *node, a *Alert) {
-	l.remember(incidentKey{detector: name, node: n.id}, a)
-}

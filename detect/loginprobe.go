@@ -14,17 +14,12 @@ func (loginProbe) name() string { return "LoginProbe" }
 
 func (d loginProbe) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.LoginProbe
-	r := Rate{o.Connections, o.Within}
-	count := n.lately(login, at, &r)
-	if count < o.Connections {
-		return
-	}
-	a := raiseDeeds(d.name(), v, n, login, Warning, float64(count), float64(o.Connections), at, l)
+	a, count := v.often(l, n, d, login, Rate{o.Connections, o.Within}, Warning, at)
 	if a == nil {
 		return
 	}
 	a.Unit = "connections"
 	a.Summary = fmt.Sprintf("%s to the SSH port of %s in %s", plural(count, "connection"), n.server.Addr(), inSeconds(o.Within))
 	a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), o.Connections)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }

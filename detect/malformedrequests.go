@@ -14,19 +14,14 @@ func (malformedRequests) name() string { return "MalformedRequests" }
 
 func (d malformedRequests) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.MalformedRequests
-	r := Rate{o.Calls, o.Within}
-	count := n.lately(malformed, at, &r)
-	if count < o.Calls {
-		return
-	}
-	a := raiseDeeds(d.name(), v, n, malformed, Warning, float64(count), float64(o.Calls), at, l)
+	a, count := v.often(l, n, d, malformed, Rate{o.Calls, o.Within}, Warning, at)
 	if a == nil {
 		return
 	}
 	a.Unit = "requests"
 	a.Summary = fmt.Sprintf("%s to %s that are no HTTP or no JSON", plural(count, "request"), n.name())
 	a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), o.Calls)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // malformedOddities are those of a client that does not speak HTTP, or speaks

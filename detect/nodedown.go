@@ -30,12 +30,10 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	}
 	life.told = true
 	since := at.Sub(life.down)
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Critical, since.Seconds())
+	a := v.raise(l, n, n.incident(d), Critical, measured{since.Seconds(), o.After.Seconds(), "seconds"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "seconds", o.After.Seconds(), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	life.lastWill.show(a)
 	if life.silent {
 		a.Summary = fmt.Sprintf("%s is silent: SYNs stay unanswered and nothing is acknowledged", n.name())
@@ -48,7 +46,7 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if life.lastWill.n > 0 {
 		a.Summary += fmt.Sprintf("; %s in flight when it went", plural(life.lastWill.n, "call"))
 	}
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // isSilent reports whether a node's machine seems to be away: a full accept

@@ -18,14 +18,12 @@ func (d nodeRestarted) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		return
 	}
 	away := life.back.Sub(life.away)
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Info, away.Seconds())
+	a := v.raise(l, n, n.incident(d), Info, measured{away.Seconds(), float64(v.o.NodeRestarted.Calls), "seconds"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "seconds", float64(v.o.NodeRestarted.Calls), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	life.lastWill.show(a)
 	a.Summary = fmt.Sprintf("%s answers again after %s; %s were in flight when it went", n.name(), inSeconds(away), plural(life.lastWill.n, "call"))
 	a.Why = fmt.Sprintf("connections were refused and are accepted again (told after NodeDown, or from %d calls cut off on)", v.o.NodeRestarted.Calls)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }

@@ -47,18 +47,15 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if n.lastAnswer != 0 {
 		silent = at.Sub(n.lastAnswer)
 	}
-	key := incidentKey{detector: d.name(), node: n.id}
-	a := l.raise(at, key, n, Critical, silent.Seconds())
+	a := v.raise(l, n, n.incident(d), Critical, measured{silent.Seconds(), o.Silent.Seconds(), "seconds"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "seconds", o.Silent.Seconds(), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	calls := v.appendCalls(nil, n, everyCell)
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
 	a.Summary = fmt.Sprintf("%s has answered nobody for %s while %s wait", n.name(), inSeconds(silent), plural(waiting, "call"))
 	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended since they came",
 		waiting, inSeconds(o.Silent), o.Calls, canary)
-	l.remember(key, a)
+	l.remember(n.incident(d), a)
 }

@@ -16,19 +16,14 @@ func (oversizedRequest) name() string { return "OversizedRequest" }
 
 func (d oversizedRequest) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.OversizedRequest
-	r := Rate{o.Calls, o.Within}
-	count := n.lately(oversized, at, &r)
-	if count < o.Calls {
-		return
-	}
-	a := raiseDeeds(d.name(), v, n, oversized, Warning, float64(count), float64(o.Calls), at, l)
+	a, count := v.often(l, n, d, oversized, Rate{o.Calls, o.Within}, Warning, at)
 	if a == nil {
 		return
 	}
 	a.Summary = fmt.Sprintf("%s to %s beyond what a node serves, the last of %s", plural(count, "call"), n.name(), a.Command)
 	a.Why = fmt.Sprintf("%d within %s (fires at %d) with more than %d list elements or %d bytes of content; the largest had %.0f",
 		count, inSeconds(o.Within), o.Calls, o.Elements, o.Body, n.deeds[oversized].most)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // longList reports whether a list has more elements than a node serves. Of a

@@ -41,12 +41,10 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if inFlight < o.InFlight && most <= o.PerClient {
 		return
 	}
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(max(inFlight, most)))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(max(inFlight, most)), float64(o.InFlight), "calls"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "calls", float64(o.InFlight), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	calls := v.appendCalls(nil, n, func(c *cell) bool { return isPow(c.command) })
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
@@ -55,7 +53,7 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	}
 	a.Summary = fmt.Sprintf("%s of proof of work in flight on %s, %d begun in the last %s", plural(inFlight, "call"), n.name(), lately, inSeconds(o.Within))
 	a.Why = fmt.Sprintf("%d in flight (fires at %d); the busiest client began %d within %s (fires above %d)", inFlight, o.InFlight, most, inSeconds(o.Within), o.PerClient)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // perClient is how many calls of proof of work the busiest client made lately:

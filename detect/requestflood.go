@@ -20,12 +20,10 @@ func (d requestFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 			continue
 		}
 		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.client)}
-		a := l.raise(at, key, n, Warning, float64(max(x.requests, int32(o.PerClient))))
+		a := v.raise(l, n, key, Warning, measured{float64(max(x.requests, int32(o.PerClient))), float64(o.PerClient), "requests a second"}, at)
 		if a == nil {
 			continue
 		}
-		a.Unit, a.Limit, a.Confidence = "requests a second", float64(o.PerClient), v.loss.confidence()
-		a.Evidence = v.evidence(n, at)
 		a.Evidence.Clients = []ClientCount{{x.client, int(x.requests)}}
 		a.Summary = fmt.Sprintf("one client asks %s %d times a second or more", n.name(), o.PerClient)
 		a.Why = fmt.Sprintf("%d requests or more in each of %d seconds on end, on %d connections", o.PerClient, o.Seconds, x.conns)
@@ -40,11 +38,9 @@ func (d requestFlood) judgeAll(v *view, n *node, at capture.Time, l *lifecycle) 
 	sum := within(&n.requests, at, o.Within)
 	if rate := float64(sum) / o.Within.Seconds(); sum < o.All*int(o.Within/second) {
 		return
-	} else if a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, rate); a != nil {
-		a.Unit, a.Limit, a.Confidence = "requests a second", float64(o.All), v.loss.confidence()
-		a.Evidence = v.evidence(n, at)
+	} else if a := v.raise(l, n, n.incident(d), Warning, measured{rate, float64(o.All), "requests a second"}, at); a != nil {
 		a.Summary = fmt.Sprintf("%s is asked %.0f times a second by all clients together", n.name(), rate)
 		a.Why = fmt.Sprintf("%d requests within %s (fires at %d a second)", sum, inSeconds(o.Within), o.All)
-		l.remembered(d.name(), n, a)
+		l.remember(n.incident(d), a)
 	}
 }

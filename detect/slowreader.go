@@ -37,17 +37,15 @@ func (d slowReader) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if slow < o.Readers {
 		return
 	}
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(slow))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(slow), float64(o.Readers), "answers"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "answers", float64(o.Readers), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	a.Evidence.Calls, a.Evidence.Clients, a.Client = calls, clients.list(), clients.standout()
 	a.Summary = fmt.Sprintf("%s of %s are not taken by their clients, the oldest for %s", plural(slow, "answer"), n.name(), inSeconds(oldest))
 	a.Why = fmt.Sprintf("%d whose client's window was closed and that were taken at less than %d bytes a second for %s or longer (fires at %d)",
 		slow, o.BytesPerSecond, inSeconds(o.Age), o.Readers)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // reading is an answer whose client's window was closed at least once.

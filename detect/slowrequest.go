@@ -26,12 +26,10 @@ func (d slowRequest) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if slow < least {
 		return
 	}
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(slow))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(slow), float64(least), "requests"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "requests", float64(least), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	before := at.Add(-age)
 	v.clientsIn(a, n, sending, before)
 	bodies := 0
@@ -46,5 +44,5 @@ func (d slowRequest) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	a.Summary = fmt.Sprintf("%s to %s began and do not end: %d trickle in their head, %d in their body", plural(slow, "request"), n.name(), slow-bodies, bodies)
 	a.Why = fmt.Sprintf("%d incomplete for %s or longer (fires at %d; at %d, which are all workers, after %s)",
 		slow, inSeconds(age), o.Requests, v.o.Workers, inSeconds(o.PoolAge))
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }

@@ -133,15 +133,14 @@ func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle
 		{sameReference, Warning, o.SameReference, "with a reference that another client sent before"},
 		{oddParameters, Info, o.Calls, "with a depth, numWalks, magnitude or list that no wallet sends"},
 	} {
-		r := Rate{c.least, o.Within}
-		count := n.lately(c.k, at, &r)
+		a, count := v.often(l, n, d, c.k, Rate{c.least, o.Within}, c.sev, at)
 		if count < c.least {
 			continue
 		}
-		if a := raiseDeeds(d.name(), v, n, c.k, c.sev, float64(count), float64(c.least), at, l); a != nil {
+		if a != nil {
 			a.Summary = fmt.Sprintf("%s to %s %s", plural(count, "call"), n.name(), c.what)
 			a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), c.least)
-			l.remembered(d.name(), n, a)
+			l.remember(n.incident(d), a)
 		}
 		return
 	}

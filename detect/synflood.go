@@ -19,14 +19,12 @@ func (d synFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if half < o.HalfOpen {
 		return
 	}
-	a := l.raise(at, incidentKey{detector: d.name(), node: n.id}, n, Warning, float64(half))
+	a := v.raise(l, n, n.incident(d), Warning, measured{float64(half), float64(o.HalfOpen), "handshakes"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit, a.Limit, a.Confidence = "handshakes", float64(o.HalfOpen), v.loss.confidence()
-	a.Evidence = v.evidence(n, at)
 	v.clientsIn(a, n, opening, at.Add(-o.Age))
 	a.Summary = fmt.Sprintf("%s with %s wait for clients that do not complete them", plural(half, "handshake"), n.name())
 	a.Why = fmt.Sprintf("%d answered and not completed for %s or longer (fires at %d); their addresses may be forged", half, inSeconds(o.Age), o.HalfOpen)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }

@@ -23,14 +23,13 @@ func (d unknownCommands) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	if count < o.Names || n.deeds[unknownName] == nil {
 		return
 	}
-	a := raiseDeeds(d.name(), v, n, unknownName, Warning, float64(count), float64(o.Names), at, l)
+	a := v.raiseDeeds(l, n, d, unknownName, Warning, measured{float64(count), float64(o.Names), "names"}, at)
 	if a == nil {
 		return
 	}
-	a.Unit = "names"
 	a.Summary = fmt.Sprintf("%d different commands that nobody knows were asked of %s", count, n.name())
 	a.Why = fmt.Sprintf("%d names within %s (fires at %d)", count, inSeconds(o.Within), o.Names)
-	l.remembered(d.name(), n, a)
+	l.remember(n.incident(d), a)
 }
 
 // nameSet remembers which unknown names were asked for lately, as hashes: the
