@@ -18,7 +18,7 @@ var packs embed.FS
 // first when none is selected.
 var packNames = []string{
 	"classes.yaml", "iri.yaml", "jsonrpc.yaml", "ethereum.yaml", "erigon.yaml", "iota-rebased.yaml", "bitcoin-core.yaml",
-	"rest.yaml", "hornet-v1.yaml", "hornet-v2.yaml",
+	"rest.yaml", "hornet-v1.yaml", "hornet-v2.yaml", "goshimmer.yaml",
 }
 
 // Source is a rule file in memory. Name is for errors.

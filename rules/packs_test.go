@@ -57,6 +57,26 @@ var known = []struct{ from, api, prefix, names string }{
 		debug/v1/requests debug/v1/block-cones/ID dashboard-metrics/v1/info dashboard-metrics/v1/database/sizes dashboard-metrics/v1/gossip
 		indexer/v1/outputs mqtt/v1 participation/v1/events poi/v1/create/ID faucet/info routes`},
 	{"HORNET", "rest", "/", "health mqtt"},
+	{"GoShimmer", "rest", "/", `info ratesetter scheduler metrics/global metrics/nodes drng/info/committee drng/info/randomness POST:drng/collectiveBeacon
+		messages/ID messages/ID/metadata messages/ID/consensus messages/sequences/7 messages/sequences/7/markerindexbranchidmapping POST:messages/payload
+		POST:message/findById POST:message/sendPayload blocks/ID blocks/ID/metadata blocks/sequences/7
+		blocks/sequences/7/markerindexconflictidmapping POST:blocks/payload POST:data POST:chat POST:broadcastData POST:faucet POST:faucetrequest
+		autopeering/neighbors manualpeering/peers POST:manualpeering/peers DELETE:manualpeering/peers snapshot`},
+	{"GoShimmer ledgerstate", "rest", "/ledgerstate/", `addresses/ID addresses/ID/unspentOutputs POST:addresses/unspentOutputs branches/ID branches/ID/children
+		branches/ID/conflicts branches/ID/voters branches/ID/sequenceids conflicts/ID conflicts/ID/children conflicts/ID/conflicts conflicts/ID/voters
+		conflicts/ID/sequenceids outputs/ID outputs/ID/consumers outputs/ID/metadata transactions/ID transactions/ID/metadata
+		transactions/ID/attachments POST:transactions`},
+	{"GoShimmer value", "rest", "/value/", `attachments allowedManaPledge POST:unspentOutputs POST:sendTransaction POST:sendTransactionByJson
+		POST:testSendTxn`},
+	{"GoShimmer mana", "rest", "/", `mana mana/all mana/percentile mana/access/nhighest?number=5 mana/consensus/nhighest mana/access/online mana/consensus/online
+		mana/pending mana/allowedManaPledge mana/delegated mana/delegated/outputs mana/consensus/past mana/consensus/logs mana/consensus/metadata
+		weightprovider/activenodes weightprovider/activeissuers weightprovider/weights weightprovider/markers/1/2/voters weightprovider/markers/1/2/weight`},
+	{"GoShimmer epochs", "rest", "/", `ec epochs epochs/7 epochs/time/current epochs/time/1600000000 epoch/7 epoch/7/utxos epoch/7/messages epoch/7/blocks
+		epoch/7/transactions epoch/7/voters-weight epoch/7/pending-branches-count epoch/7/pending-conflict-count commitments/latest sc slots/7
+		slots/commitment/ID slots/7/utxos slots/7/blocks slots/7/transactions`},
+	{"GoShimmer tools", "rest", "/tools/", `message/pastcone message/missing message/missingavailable message/approval message/orphanage value/tips value/objects
+		diagnostic/messages diagnostic/messages/firstweakreferences diagnostic/messages/rank/7 diagnostic/utxodag diagnostic/branches
+		diagnostic/branches/lazybooked diagnostic/branches/invalid diagnostic/tips diagnostic/tips/strong diagnostic/tips/weak diagnostic/drng`},
 	{"HORNET 0.5", "iri", "/", "healthz spammer"},
 }
 
@@ -91,6 +111,39 @@ func requestFor(api, prefix, name string) *Request {
 	return post(`{"command":"` + name + `"}`)
 }
 
+// Two nodes have the paths /healthz and /spammer. Where every API is asked the
+// older has them, and where only REST is, GoShimmer.
+func TestPacksShared(t *testing.T) {
+	for _, target := range []string{"/healthz", "/spammer?cmd=start"} {
+		for api, want := range map[string]string{Auto: "iri", "iri": "iri", "rest": "rest"} {
+			c := view(t, api).Classify(get("GET", target)).Command
+			if c.API != want || c.Name == Other || c.Admin == c.Canary {
+				t.Errorf("%s as %s: got %+v, want one of %s", target, api, *c, want)
+			}
+		}
+	}
+}
+
+// GoShimmer's bodies are JSON without a key that names a command.
+func TestPacksGoShimmerBodies(t *testing.T) {
+	for _, tt := range []struct{ method, target, body, name, shape string }{
+		{"POST", "/data", `{"data":"aGVsbG8=","maxEstimate":5000}`, "POST /data", "data(8) maxEstimate=5000"},
+		{"POST", "/ledgerstate/addresses/unspentOutputs", `{"addresses":["a","b","c"]}`, "POST /ledgerstate/addresses/unspentOutputs", "addresses[3]"},
+		{"POST", "/ledgerstate/transactions", `{"txn_bytes":"AAAA"}`, "POST /ledgerstate/transactions", "txn_bytes(4)"},
+		{"GET", "/value/transactionByID?txnID=4uQeVj5t", "", "GET /value/transactionByID", "txnID(8)"},
+		{"GET", "/mana", `{"nodeID":"2GtxMQD94KvDH1SJPJV7icxofkyV1njuUZKtsqKmtux5"}`, "GET /mana", "nodeID(44)"},
+		{"GET", "/spammer?cmd=start&rate=100&unit=mps", "", "GET /spammer", "cmd(5) rate=100 other:1"},
+		{"DELETE", "/manualpeering/peers", `[{"publicKey":"8qN1yD95fhbfDZtKX49RYFEXqej5fvsXJ2NPmF1LCqbd"}]`, "DELETE /manualpeering/peers", ""},
+	} {
+		r := get(tt.method, tt.target)
+		r.Body, r.BodyBytes = []byte(tt.body), int64(len(tt.body))
+		v := view(t, "rest").Classify(r)
+		if v.Command.Name != tt.name || v.Shape.String() != tt.shape || v.Malformed {
+			t.Errorf("%s %s: got %s %q, malformed %t; want %q", tt.method, tt.target, v.Command.Name, v.Shape.String(), v.Malformed, tt.shape)
+		}
+	}
+}
+
 func TestPacksBudgets(t *testing.T) {
 	s := time.Second
 	for _, tt := range []struct {
@@ -121,6 +174,10 @@ func TestPacksBudgets(t *testing.T) {
 		{"jsonrpc", Other, 5 * s, 30 * s, "", false, false},
 		{"rest", Other, 5 * s, 30 * s, "", false, false},
 		{"rest", "GET /api/v1/info", 1 * s, 3 * s, "", true, false},
+		{"rest", "GET /info", 1 * s, 3 * s, "", true, false},
+		{"rest", "POST /messages/payload", 60 * s, 300 * s, "", false, false},
+		{"rest", "GET /snapshot", 60 * s, 300 * s, "", false, true},
+		{"rest", "GET /tools/diagnostic/messages", 10 * s, 60 * s, "", false, false},
 		{"rest", "GET /mqtt", 0, 0, "", false, false},
 		{"rest", "GET /api/mqtt/v1", 0, 0, "", false, false},
 		{"rest", "POST /api/core/v2/whiteflag", 10 * s, 60 * s, "", false, true},
