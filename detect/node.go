@@ -45,8 +45,10 @@ type node struct {
 	lastOpened capture.Time
 
 	lastEvent  capture.Time
-	lastAnswer capture.Time // an answer's first or last byte
-	syns       [synWindow]secondCount
+	lastAnswer capture.Time           // an answer's first or last byte
+	syns       [synWindow]secondCount // without an answer
+	knocks     [synWindow]secondCount // SYNs, answered or not
+	sources    *sourceSet             // of SYNs that came while others stood half open; nil: of none lately
 	ramp       ramp
 	forecast   forecastState
 	cwHistory  history // half closed and without reaction, by second

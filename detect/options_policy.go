@@ -44,10 +44,17 @@ type RequestFloodOptions struct {
 	Within    time.Duration // on average over so long, at most 30 s (0: 10 s)
 }
 
-// SynFloodOptions set when handshakes are too many.
+// SynFloodOptions set when handshakes are too many. A kernel without SYN
+// cookies keeps few of them and drops the other SYNs, an honest client's as
+// well: then few that stand are as bad as many, if enough others knock.
 type SynFloodOptions struct {
-	HalfOpen int           // answered and not completed (0: 100)
-	Age      time.Duration // for so long (0: 3 s)
+	HalfOpen  int           // answered and not completed (0: 100)
+	Age       time.Duration // for so long (0: 3 s)
+	Few       int           // or so many (0: 20)
+	Brief     time.Duration // for so long (0: 1 s)
+	PerSecond int           // while more than so many SYNs a second came (0: 50)
+	Sources   int           // from more than so many addresses, IPv6 by /64 (0: 200, at most 1000)
+	Within    time.Duration // both over so long, at most 30 s (0: 5 s)
 }
 
 // SlowRequestOptions set when requests that do not end are too many.
@@ -139,7 +146,7 @@ func (o *Options) setPolicyDefaults() {
 	merge(&o.NodeRestarted, NodeRestartedOptions{5})
 	merge(&o.ConnectionFlood, ConnectionFloodOptions{20, 30 * second, 0.10, 80, 3})
 	merge(&o.RequestFlood, RequestFloodOptions{100, 5, 2000, 10 * second})
-	merge(&o.SynFlood, SynFloodOptions{100, 3 * second})
+	merge(&o.SynFlood, SynFloodOptions{100, 3 * second, 20, second, 50, 200, 5 * second})
 	merge(&o.SlowRequest, SlowRequestOptions{5, 30 * second, 3 * second})
 	merge(&o.SlowReader, SlowReaderOptions{5, 30 * second, 1000})
 	merge(&o.PowAbuse, PowAbuseOptions{5, 10, 20 * second})
@@ -176,7 +183,7 @@ func (o *Options) checkPolicy() (errs []error) {
 		bounded bool // Within is counted by second
 	}{
 		{"NodeDown", o.NodeDown, true}, {"NodeRestarted", o.NodeRestarted, false}, {"ConnectionFlood", o.ConnectionFlood, false},
-		{"RequestFlood", o.RequestFlood, true}, {"SynFlood", o.SynFlood, false}, {"SlowRequest", o.SlowRequest, false},
+		{"RequestFlood", o.RequestFlood, true}, {"SynFlood", o.SynFlood, true}, {"SlowRequest", o.SlowRequest, false},
 		{"SlowReader", o.SlowReader, false}, {"PowAbuse", o.PowAbuse, true}, {"AdminCommand", o.AdminCommand, true},
 		{"OversizedRequest", o.OversizedRequest, true}, {"SuspectParameters", o.SuspectParameters, true},
 		{"MalformedRequests", o.MalformedRequests, true}, {"UnknownCommands", o.UnknownCommands, false},
@@ -196,6 +203,9 @@ func (o *Options) checkPolicy() (errs []error) {
 	}
 	if o.PortScan.Ports > maxTried {
 		errs = append(errs, fmt.Errorf("PortScan.Ports is %d: it must be at most %d", o.PortScan.Ports, maxTried))
+	}
+	if o.SynFlood.Sources > maxSources-24 {
+		errs = append(errs, fmt.Errorf("SynFlood.Sources is %d: it must be at most %d", o.SynFlood.Sources, maxSources-24))
 	}
 	return errs
 }

@@ -176,7 +176,7 @@ func (s *script) do(at capture.Time, action string, args []string, opts map[stri
 	switch action {
 	case "client":
 		return s.visit(at, args, opts)
-	case "open", "start", "head", "resent", "acked", "choke", "progress", "odd", "lost", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
+	case "open", "establish", "start", "head", "resent", "acked", "choke", "progress", "odd", "lost", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
 		if len(args) == 0 {
 			return fmt.Errorf("%s whom?", action)
 		}
@@ -277,6 +277,9 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		}
 		n, _ := strconv.Atoi(opts["bytes"])
 		e.Bytes = int64(n)
+		s.event(at, e)
+	case "establish":
+		e.Kind = httpreassembly.Established
 		s.event(at, e)
 	case "odd":
 		e.Kind, e.Odd = httpreassembly.Odd, httpreassembly.BadRequestLine

@@ -66,8 +66,13 @@ var settingDocs = map[string]string{
 
 	"DescriptorExhaustion.once_after": "a connection that asked once and then nothing counts as leaked after so long, for the forecast",
 
-	"SynFlood.half_open": "handshakes that the node answered and nobody completed",
-	"SynFlood.age":       "for so long",
+	"SynFlood.half_open":  "handshakes that the node answered and nobody completed",
+	"SynFlood.age":        "for so long",
+	"SynFlood.few":        "or so many, where the node's kernel keeps no more",
+	"SynFlood.brief":      "for so long",
+	"SynFlood.per_second": "while more SYNs came a second, answered or not",
+	"SynFlood.sources":    "from more different addresses (IPv6: networks of 64 bits)",
+	"SynFlood.within":     "over so long",
 
 	"ConnectionFlood.silent":     "connections without a byte of a request",
 	"ConnectionFlood.age":        "for so long",

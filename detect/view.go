@@ -104,6 +104,7 @@ func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		// host that is not there opens nothing, and must not make a node.
 		if n := v.find(ev.Flow.Server); n != v.others {
 			count(&n.syns, ev.At)
+			v.knocked(n, ev)
 		}
 	}
 }
@@ -117,6 +118,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	n.sight.opened(ev)
 	v.loss.saw(ev.At, 3, 0)
 	v.unseed(ev)
+	v.knocked(n, ev)
 	ci := v.connAt(ev, n)
 	if ci == none {
 		return
