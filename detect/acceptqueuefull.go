@@ -45,6 +45,9 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	if v.host.of(n, at) {
 		fmt.Fprintf(&s, "; %d connections wait in a queue of %d; %d overflows in the same time", queue.Queue, queue.Max, overflows)
 	}
+	if half := n.phases[opening]; half >= v.o.SynFlood.Few {
+		fmt.Fprintf(&s, "; %s that clients do not complete may be what takes the room", plural(half, "handshake"))
+	}
 	a.Why = s.String()
 	l.remember(n.incident(d), a)
 }

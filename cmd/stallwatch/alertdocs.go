@@ -34,8 +34,8 @@ var alertDocs = map[string]alertDoc{
 		"the clients and commands with their counts.",
 		"limit the rate for each address in front of the node."},
 	"SynFlood": {
-		"connections are begun and not completed.",
-		"SYNs, handshakes that complete, and where they come from, as far as such addresses can be believed.",
+		"connections are begun and not completed: many stand half open, or few while SYNs come fast and from everywhere, where the kernel keeps no more and drops the others.",
+		"the handshakes that wait, SYNs a second, how many addresses they come from, as far as such addresses can be believed.",
 		"tcp_syncookies=1; ask the provider to filter."},
 	"SlowRequest": {
 		"headers or bodies trickle in: each such request holds a connection, in some nodes a worker.",

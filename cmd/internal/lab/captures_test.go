@@ -20,7 +20,7 @@ const captures = "../../../testdata/captures"
 // should not take long because of them.
 const (
 	maxCommitted = 400_000
-	maxTogether  = 6_000_000
+	maxTogether  = 7_500_000
 )
 
 // TestCommitted checks that each scenario's files are there, whole, and told

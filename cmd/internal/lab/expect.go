@@ -113,6 +113,8 @@ func Expectations() []Expectation {
 			{"DescriptorExhaustion", warning, s(44), EMFILE, true},
 		}, May: consequences},
 		{Capture: "syn_flood", Want: []Want{{"SynFlood", warning, s(3.4), Whenever, false}}, May: []string{"AcceptQueueFull"}},
+		// 250 SYNs take 2.8 s, those that are dropped are counted half a second later.
+		{Capture: "syn_drops", Want: []Want{{"SynFlood", warning, s(4.3), Whenever, false}}, May: []string{"AcceptQueueFull"}},
 		// Three connections a second fill 33 places in 11 s.
 		{Capture: "accept_queue", Want: []Want{
 			{"NodeUnresponsive", warning, s(12), Whenever, false},
@@ -136,7 +138,7 @@ func Expectations() []Expectation {
 		{Capture: "kill_restart", Want: []Want{{"NodeDown", warning, s(2), Whenever, false}, {"NodeRestarted", info, s(5), Whenever, false}},
 			May: []string{"NodeRestarted", "SuspectParameters"}},
 
-		{Capture: "honest_slow"}, {Capture: "honest_restart"}, {Capture: "honest_checks"}, {Capture: "honest_idle"}, {Capture: "honest_aborts"},
+		{Capture: "honest_slow"}, {Capture: "honest_restart"}, {Capture: "honest_rush"}, {Capture: "honest_checks"}, {Capture: "honest_idle"}, {Capture: "honest_aborts"},
 		{Capture: "honest_pool"}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},
 	}
 }

@@ -106,9 +106,23 @@ func playFlood6(ctx context.Context, st *Stage) error {
 }
 
 // playSYNFlood sends 3600 SYNs in 12 s from addresses that never answer. The
-// node listens with the backlog of Undertow, 1000.
+// node listens with the backlog of Undertow, 1000; beyond it the kernel sends
+// cookies.
 func playSYNFlood(ctx context.Context, st *Stage) error {
-	p, addrs, err := overVethPrepared(st, roomy, "tcp port 14265", "sysctl -qw net.core.somaxconn=1000")
+	return playSYNs(ctx, st, 300, 3600, "sysctl -qw net.core.somaxconn=1000")
+}
+
+// playSYNDrops is the flood at 90 SYNs a second on a kernel without cookies,
+// which keeps three quarters of tcp_max_syn_backlog for clients that it does
+// not know and drops their other SYNs (net/ipv4/tcp_input.c,
+// tcp_conn_request): few handshakes stand half open, and no new client gets in.
+func playSYNDrops(ctx context.Context, st *Stage) error {
+	return playSYNs(ctx, st, 90, 1080, "sysctl -qw net.ipv4.tcp_syncookies=0", "sysctl -qw net.ipv4.tcp_max_syn_backlog=64", "sysctl -qw net.core.somaxconn=64")
+}
+
+// playSYNs sends n SYNs, so many a second, each from an address of its own.
+func playSYNs(ctx context.Context, st *Stage, perSecond, n int, prepare ...string) error {
+	p, addrs, err := overVethPrepared(st, roomy, "tcp port 14265", prepare...)
 	if err != nil {
 		return err
 	}
@@ -116,11 +130,11 @@ func playSYNFlood(ctx context.Context, st *Stage) error {
 	if err := st.run("ip route add " + crowd.String() + " via " + addrs[0].String()); err != nil {
 		return err
 	}
-	sources := spread(crowd, 3600)
+	sources := spread(crowd, n)
 	s := quietly(8*time.Second, 40*time.Second)
 	s.Clients.Sources = addrs[:honest]
 	return st.playWith(ctx, &cast{node: p}, s, true, func(ctx context.Context, c *cast) error {
-		return sendSYNs(ctx, 300, len(sources), func(i int) (from, to netip.AddrPort) {
+		return sendSYNs(ctx, perSecond, len(sources), func(i int) (from, to netip.AddrPort) {
 			c.calls.Add(1)
 			return netip.AddrPortFrom(sources[i], uint16(1024+i*7)), c.target
 		})

@@ -40,6 +40,26 @@ func playHonestRestart(ctx context.Context, st *Stage) error {
 	})
 }
 
+// playRush has 280 clients, each from an address of its own, that ask once and
+// keep their connection, and a node that its operator restarts: all are back
+// within a second and a half.
+func playRush(ctx context.Context, st *Stage) error {
+	const clients = 280
+	s := quietly(18*time.Second, 40*time.Second)
+	s.Clients.Rate, s.Clients.Keep = 1, -1
+	return playRestart(ctx, st, restart{
+		scenario: s, down: 1500 * time.Millisecond, end: (*demo.NodeProc).Quit,
+		before: func(ctx context.Context, c *cast) {
+			c.each(ctx, clients, 25*time.Millisecond, func(i int) {
+				from := netip.AddrFrom4([4]byte{127, 0, 2 + byte(i/200), byte(1 + i%200)})
+				c.poll(ctx, from, time.Hour)
+				sleep(ctx, 1600*time.Millisecond+rand.N(1200*time.Millisecond))
+				c.poll(ctx, from, time.Hour)
+			})
+		},
+	})
+}
+
 // poll asks for news on one connection every so often, until the node closes
 // it, which is noticed at once.
 func (c *cast) poll(ctx context.Context, from netip.Addr, every time.Duration) {

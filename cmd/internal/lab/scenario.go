@@ -43,6 +43,7 @@ func Scenarios() []Scenario {
 		{"leak_keepalive", "clients that are answered once and never close: descriptors run out without CLOSE_WAIT", playLeak},
 		{"conn_flood", "connections that send nothing: 80 in 4 s, and 35 s later more, until the node has no descriptor left", playConnFlood},
 		{"syn_flood", "3600 SYNs in 12 s from addresses that never answer", playSYNFlood},
+		{"syn_drops", "90 SYNs a second for 12 s from as many addresses, on a kernel that keeps 48 handshakes and sends no cookies", playSYNDrops},
 		{"accept_queue", "the node stops accepting for 25 s with a backlog of 32", playAcceptQueue},
 		{"pow_burst", "eight clients at once let the node do their proof of work", playPoW},
 		{"admin_probe", "the operator's commands from outside; addNeighbors and setApiRateLimit are answered 200, the others 401", playAdmin},
@@ -59,6 +60,7 @@ func Scenarios() []Scenario {
 
 		{"honest_slow", "tip selections of 8 to 25 s that wallets wait for", playSlowCalls},
 		{"honest_restart", "the operator restarts the node; 60 clients that keep connections come back at once", playHonestRestart},
+		{"honest_rush", "the operator restarts the node; 280 clients from as many addresses come back within 1.2 s", playRush},
 		{"honest_checks", "HAProxy's check every 2 s, node_check with the admin commands, an exporter", playChecks},
 		{"honest_idle", "60 connections that stay idle after one call", playIdle},
 		{"honest_aborts", "one client in a hundred leaves before its answer", playAborts},
