@@ -60,8 +60,8 @@ type Sample struct {
 	Unaccepted          int
 	UnacceptedCloseWait int
 
-	// Stale says that Sockets and Unaccepted are those of an earlier sample:
-	// the full table is read less often when it is long.
+	// Stale says that Sockets and Unaccepted are those of an earlier sample,
+	// and before Linux 6.2 FDs too: what is long is read less often.
 	Stale bool
 
 	Listen    []Backlog

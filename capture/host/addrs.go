@@ -12,12 +12,12 @@ const maxAddrs = 4096
 
 // addrs lists the addresses of a process's network namespace. They are read
 // from /proc so that another namespace needs not be entered.
-func (p proc) addrs(pid int) []netip.Addr {
+func (p *proc) addrs(pid int) []netip.Addr {
 	var list []netip.Addr
-	if b, err := readSmall(p.path(pid, "net/fib_trie")); err == nil {
+	if b, err := p.read(p.path(pid, "net/fib_trie")); err == nil {
 		list = appendTrie(list, string(b))
 	}
-	if b, err := readSmall(p.path(pid, "net/if_inet6")); err == nil {
+	if b, err := p.read(p.path(pid, "net/if_inet6")); err == nil {
 		list = appendInet6(list, string(b))
 	}
 	slices.SortFunc(list, netip.Addr.Compare)

@@ -72,7 +72,7 @@ func (p *Prober) findUnit() (int, error) {
 // systemd's own of cgroup v1.
 func (p *Prober) unitPIDs() ([]int, error) {
 	for _, dir := range []string{"system.slice", "systemd/system.slice", "unified/system.slice"} {
-		b, err := readSmall(filepath.Join(p.opts.Cgroups, dir, p.opts.Unit, "cgroup.procs"))
+		b, err := p.proc.read(filepath.Join(p.opts.Cgroups, dir, p.opts.Unit, "cgroup.procs"))
 		if err != nil {
 			continue
 		}
@@ -127,7 +127,7 @@ func (p *Prober) searchNamespaces(pids []int) (inodes []uint64) {
 // ports.
 func (p *Prober) listeners(netDir string) []uint64 {
 	t := table{ports: p.opts.Ports}
-	if readProcTCP(netDir, &t) != nil && len(t.inodes) == 0 {
+	if p.proc.readTCP(netDir, &t) != nil && len(t.inodes) == 0 {
 		return nil
 	}
 	return t.inodes
@@ -151,7 +151,7 @@ func (p *Prober) holder(pids []int, inodes []uint64) int {
 
 // holds reads the links of a process's descriptors until one is a socket of
 // inodes.
-func (p proc) holds(pid int, inodes []uint64) bool {
+func (p *proc) holds(pid int, inodes []uint64) bool {
 	f, err := os.Open(p.path(pid, "fd"))
 	if err != nil {
 		return false
@@ -185,7 +185,7 @@ func socketInode(link string) uint64 {
 }
 
 // pids lists the processes, in order.
-func (p proc) pids() []int {
+func (p *proc) pids() []int {
 	f, err := os.Open(p.root)
 	if err != nil {
 		return nil

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -201,22 +202,42 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestBackOff makes the full table cost 40 ms: it may come every 4 s then.
+// TestBackOff holds full samples to one percent of a core, in virtual time:
+// two minutes of one sample a second, of which a full one costs so much. What
+// is cheap is in every sample.
 func TestBackOff(t *testing.T) {
-	p := prober(t, Options{Root: node(t)})
-	var spent time.Duration
-	p.cpu = func() time.Duration { spent += 40 * time.Millisecond; return spent }
-	var stale []bool
-	for i := range 9 {
-		s := p.Sample(t0.Add(time.Duration(i) * time.Second))
-		stale = append(stale, s.Stale)
-		if s.Sockets[capture.Established] != 3 || len(s.Listen) != 1 || s.FDs != 4 {
-			t.Errorf("sample %d: %d established, listen %v, %d descriptors; want 3, one, 4", i, s.Sockets[capture.Established], s.Listen, s.FDs)
-		}
-	}
-	want := []bool{false, true, true, true, false, true, true, true, false}
-	if !slices.Equal(stale, want) {
-		t.Errorf("stale %v, want %v", stale, want)
+	for _, tt := range []struct {
+		cost time.Duration
+		full int // samples of 120
+	}{
+		{cost: time.Millisecond, full: 120},
+		{cost: 9 * time.Millisecond, full: 120},
+		{cost: 11 * time.Millisecond, full: 60},
+		{cost: 40 * time.Millisecond, full: 30},
+		{cost: 200 * time.Millisecond, full: 6},
+		{cost: 3 * time.Second, full: 1},
+	} {
+		t.Run(tt.cost.String(), func(t *testing.T) {
+			root := node(t)
+			p := prober(t, Options{Root: root, PID: 4242})
+			var spent time.Duration
+			p.cpu = func() time.Duration { spent += tt.cost; return spent } // read before and after
+			full, fds := 0, 4
+			for i := range 120 {
+				s := p.Sample(t0.Add(time.Duration(i) * time.Second))
+				if !s.Stale {
+					full++
+					fds = 4 + i
+				}
+				if s.Sockets[capture.Established] != 3 || len(s.Listen) != 1 || s.FDLimit != 4096 || s.FDs != fds {
+					t.Fatalf("sample %d: %d established, listen %v, %d of %d descriptors; want 3, one, %d of 4096", i, s.Sockets[capture.Established], s.Listen, s.FDs, s.FDLimit, fds)
+				}
+				write(t, filepath.Join(root, fmt.Sprint("4242/fd/", 100+i)), "-> /dev/null")
+			}
+			if full != tt.full {
+				t.Errorf("%d full samples, want %d", full, tt.full)
+			}
+		})
 	}
 }
 
@@ -225,7 +246,7 @@ func FuzzParseTCPLine(f *testing.F) {
 	f.Add([]byte("1: 0:0 0 0 0 0 0 0 0 0"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		tab := table{ports: []uint16{14265}, wantConns: true}
-		if e, ok := parseTCPLine(line); ok {
+		if e, ok := parseTCPLine(line, &tab); ok {
 			tab.add(&e)
 		}
 	})

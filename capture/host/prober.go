@@ -30,7 +30,7 @@ type Prober struct {
 	own  uint64               // our network namespace, 0 if not known
 
 	pid     int
-	started string   // of pid
+	started uint64   // of pid, in ticks since boot
 	netDir  string   // where its sockets are listed; "": not found
 	inodes  []uint64 // of its listeners, when last looked at
 	findErr error
@@ -38,7 +38,9 @@ type Prober struct {
 
 	wantConns atomic.Bool
 	last      table     // the last full table
-	nextTable time.Time // when a full one may be read again
+	lastFDs   int       // the last count of descriptors that took reading them
+	fdsErr    error     // of that
+	nextFull  time.Time // when both may be read again
 	listening []uint64  // inodes of the listeners in the latest table
 
 	addrs     []netip.Addr // never changed, only replaced
@@ -52,7 +54,7 @@ func New(o Options) (*Prober, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	p := &Prober{opts: o, proc: proc{o.Root}, cpu: threadCPU}
+	p := &Prober{opts: o, proc: proc{root: o.Root}, cpu: threadCPU}
 	p.wantConns.Store(true)
 	p.own, _ = namespaceID(filepath.Join(o.Root, "self", "net"))
 	if onProcfs(o.Root) {
@@ -74,6 +76,17 @@ func (p *Prober) Close() error {
 // first one has it.
 func (p *Prober) WantConns() { p.wantConns.Store(true) }
 
+// Problem says what keeps the prober from seeing the node's process at now,
+// "" if nothing does. The socket table it leaves for the first Sample.
+func (p *Prober) Problem(now time.Time) string {
+	s := &capture.Sample{}
+	err := p.locate(now)
+	if p.pid != 0 {
+		err = errors.Join(err, p.readProcess(s, now, true))
+	}
+	return firstLine(err)
+}
+
 // Sample returns what is so at now. It never returns nil.
 func (p *Prober) Sample(now time.Time) *capture.Sample {
 	// The thread's own processor time is the measure: stay on it.
@@ -88,16 +101,25 @@ func (p *Prober) Sample(now time.Time) *capture.Sample {
 	return s
 }
 
-// sample does what Sample does, once.
+// sample does what Sample does, once. A full one reads the whole socket table
+// and, before Linux 6.2, the directory of descriptors; the next waits until
+// its processor time is one part in share of the time since.
 func (p *Prober) sample(now time.Time) *capture.Sample {
 	s := &capture.Sample{FDs: unknown, FDLimit: unknown}
 	err := p.locate(now)
+	wait := p.nextFull.Sub(now)
+	full := wait <= 0 || wait >= maxWait
+	s.Stale = !full
+	spent := p.cpu()
 	if p.netDir != "" {
-		err = errors.Join(err, p.readSockets(s, now))
+		err = errors.Join(err, p.readSockets(s, full))
 	}
 	if p.pid != 0 {
 		s.PID, s.Process = p.pid, p.proc.name(p.pid)
-		err = errors.Join(err, p.readProcess(s, now))
+		err = errors.Join(err, p.readProcess(s, now, full))
+	}
+	if full {
+		p.nextFull = now.Add(share * (p.cpu() - spent))
 	}
 	s.Err = firstLine(err)
 	return s
@@ -106,7 +128,7 @@ func (p *Prober) sample(now time.Time) *capture.Sample {
 // locate finds the process, unless it is known and still there.
 func (p *Prober) locate(now time.Time) error {
 	if p.pid != 0 {
-		if p.proc.exists(p.pid) && p.proc.started(p.pid) == p.started {
+		if started, ok := p.proc.alive(p.pid); ok && started == p.started {
 			return nil
 		}
 		p.findErr = fmt.Errorf("process %d has ended", p.pid)
@@ -119,7 +141,8 @@ func (p *Prober) locate(now time.Time) error {
 	p.pid, p.findErr = p.find()
 	p.nextTry = now.Add(share * (p.cpu() - spent))
 	if p.pid != 0 {
-		p.started, p.netDir = p.proc.started(p.pid), p.proc.path(p.pid, "net")
+		p.started, _ = p.proc.alive(p.pid)
+		p.netDir = p.proc.path(p.pid, "net")
 	}
 	return p.findErr
 }
@@ -130,8 +153,8 @@ const maxWait = time.Hour
 // forget makes the next sample look for the process anew, as soon as the cost
 // of the last search allows.
 func (p *Prober) forget() {
-	p.pid, p.started, p.netDir, p.inodes = 0, "", "", nil
-	p.nextTable, p.nextAddrs = time.Time{}, time.Time{}
+	p.pid, p.started, p.netDir, p.inodes = 0, 0, "", nil
+	p.nextFull, p.nextAddrs = time.Time{}, time.Time{}
 	p.addrs, p.last = nil, table{}
 }
 
@@ -152,16 +175,14 @@ func (p *Prober) moved(s *capture.Sample, now time.Time) bool {
 }
 
 // readSockets fills in the sockets of the ports.
-func (p *Prober) readSockets(s *capture.Sample, now time.Time) error {
-	if wait := p.nextTable.Sub(now); wait > 0 && wait < maxWait {
+func (p *Prober) readSockets(s *capture.Sample, full bool) error {
+	if !full {
 		return p.readListeners(s)
 	}
-	t := table{ports: p.opts.Ports, wantConns: p.wantConns.Load()}
-	spent := p.cpu()
+	t := table{ports: p.opts.Ports, wantConns: p.wantConns.Load(), expect: p.last.total() + 16}
 	if err := p.readTable(&t, allStates); err != nil {
 		return p.explainSockets(err)
 	}
-	p.nextTable = now.Add(share * (p.cpu() - spent))
 	if t.wantConns {
 		p.wantConns.Store(false)
 	}
@@ -183,7 +204,7 @@ func (p *Prober) readListeners(s *capture.Sample) error {
 		}
 	}
 	p.last.fill(s)
-	s.Listen, s.Sockets[capture.Listen], s.Stale = t.listen, t.sockets[capture.Listen], true
+	s.Listen, s.Sockets[capture.Listen] = t.listen, t.sockets[capture.Listen]
 	p.listening = t.inodes
 	return nil
 }
@@ -208,20 +229,33 @@ func (p *Prober) readTable(t *table, states uint32) error {
 			return nil
 		}
 		p.Close()
-		*t = table{ports: t.ports, wantConns: t.wantConns}
+		*t = table{ports: t.ports, wantConns: t.wantConns, expect: t.expect}
 	}
-	return readProcTCP(p.netDir, t)
+	return p.proc.readTCP(p.netDir, t)
 }
 
 // readProcess fills in what is known of the process itself.
-func (p *Prober) readProcess(s *capture.Sample, now time.Time) error {
+func (p *Prober) readProcess(s *capture.Sample, now time.Time, full bool) error {
 	var err, limitErr error
-	s.FDs, err = p.proc.countFDs(p.pid)
+	s.FDs, err = p.countFDs(full)
 	s.FDLimit, limitErr = p.proc.fdLimit(p.pid)
-	s.Overflows, s.Drops = p.proc.overflows(p.pid)
+	p.proc.readOverflows(p.pid, s)
 	if wait := p.nextAddrs.Sub(now); wait <= 0 || wait > maxWait {
 		p.addrs, p.nextAddrs = p.proc.addrs(p.pid), now.Add(addrsEvery)
 	}
 	s.Addrs = p.addrs
 	return p.explainProcess(cmp.Or(err, limitErr))
+}
+
+// countFDs counts the descriptors; where that takes reading them all, it does
+// so with a full sample only.
+func (p *Prober) countFDs(full bool) (int, error) {
+	dir := p.proc.path(p.pid, "fd")
+	if n, ok := sizeOfFDs(dir); ok {
+		return n, nil
+	}
+	if full {
+		p.lastFDs, p.fdsErr = countEntries(dir)
+	}
+	return p.lastFDs, p.fdsErr
 }

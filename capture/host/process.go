@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,66 +10,83 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"stallwatch/capture"
 )
 
 // unknown is what a count is that one may not know.
 const unknown = -1
 
-// proc is the procfs of Options.Root.
-type proc struct{ root string }
+// proc is the procfs of Options.Root. It is not safe for concurrent use: its
+// buffers serve one read after the other.
+type proc struct {
+	root  string
+	buf   []byte        // of read
+	lines *bufio.Reader // of socket tables
+}
 
-func (p proc) path(pid int, name string) string {
+func (p *proc) path(pid int, name string) string {
 	return filepath.Join(p.root, strconv.Itoa(pid), name)
 }
 
-// exists reports whether a process is there. A zombie is not: it holds no
-// descriptor and serves nobody.
-func (p proc) exists(pid int) bool {
-	b, err := readSmall(p.path(pid, "stat"))
+// alive returns the start time of a process in ticks since boot, field 22 of
+// /proc/PID/stat, which tells it from a later one with the same pid. ok is
+// false when there is none. A zombie is none: it holds no descriptor and
+// serves nobody.
+func (p *proc) alive(pid int) (started uint64, ok bool) {
+	b, err := p.read(p.path(pid, "stat"))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	// The second field is the name in parentheses, and a name may contain
 	// any character, parentheses and blanks included: look behind the last.
 	i := bytes.LastIndexByte(b, ')')
-	return i >= 0 && i+2 < len(b) && b[i+2] != 'Z' && b[i+2] != 'X'
+	if i < 0 || i+2 >= len(b) || b[i+2] == 'Z' || b[i+2] == 'X' {
+		return 0, false
+	}
+	var field []byte
+	rest := b[i+1:]
+	for range 20 {
+		field, rest = cutField(rest)
+	}
+	started, _ = parseNumber(field, 10)
+	return started, true
 }
 
-// started returns the process's start time in ticks since boot, field 22 of
-// /proc/PID/stat, which tells a process from a later one with the same pid.
-func (p proc) started(pid int) string {
-	b, err := readSmall(p.path(pid, "stat"))
+func (p *proc) exists(pid int) bool {
+	_, ok := p.alive(pid)
+	return ok
+}
+
+func (p *proc) name(pid int) string {
+	b, err := p.read(p.path(pid, "comm"))
 	if err != nil {
 		return ""
 	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 20 {
-		return ""
-	}
-	return fields[19]
+	return string(bytes.TrimSuffix(b, []byte{'\n'}))
 }
 
-func (p proc) name(pid int) string {
-	b, err := readSmall(p.path(pid, "comm"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(string(b), "\n")
-}
-
-// countFDs counts the open descriptors of a process. Since Linux 6.2 the
-// directory's size is the number, without a right (proc_fd_getattr of
-// fs/proc/fd.c); before, it is 0 and the directory has to be read.
-func (p proc) countFDs(pid int) (int, error) {
+// countFDs counts the open descriptors of a process.
+func (p *proc) countFDs(pid int) (int, error) {
 	dir := p.path(pid, "fd")
-	if onProcfs(dir) {
-		info, err := os.Stat(dir)
-		if err == nil && info.Size() > 0 {
-			return int(info.Size()), nil
-		}
+	if n, ok := sizeOfFDs(dir); ok {
+		return n, nil
 	}
 	return countEntries(dir)
+}
+
+// sizeOfFDs tells the number of descriptors without reading them. Since Linux
+// 6.2 it is the directory's size, for which no right is needed
+// (proc_fd_getattr of fs/proc/fd.c); before, that is 0.
+func sizeOfFDs(dir string) (n int, ok bool) {
+	if !onProcfs(dir) {
+		return 0, false
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Size() == 0 {
+		return 0, false
+	}
+	return int(info.Size()), true
 }
 
 // countEntries reads a directory in pieces, keeping nothing of it.
@@ -92,70 +110,107 @@ func countEntries(dir string) (int, error) {
 }
 
 // fdLimit returns the soft limit of open files; unknown if there is none.
-func (p proc) fdLimit(pid int) (int, error) {
-	b, err := readSmall(p.path(pid, "limits"))
+func (p *proc) fdLimit(pid int) (int, error) {
+	b, err := p.read(p.path(pid, "limits"))
 	if err != nil {
 		return unknown, err
 	}
-	for line := range strings.Lines(string(b)) {
-		rest, ok := strings.CutPrefix(line, "Max open files")
+	for line := range bytes.Lines(b) {
+		rest, ok := bytes.CutPrefix(line, []byte("Max open files"))
 		if !ok {
 			continue
 		}
-		fields := strings.Fields(rest)
-		if len(fields) == 0 || fields[0] == "unlimited" {
+		soft, _ := cutField(rest)
+		if len(soft) == 0 || string(soft) == "unlimited" {
 			return unknown, nil
 		}
-		n, err := strconv.Atoi(fields[0])
-		if err != nil {
-			return unknown, fmt.Errorf("read %s: %w", p.path(pid, "limits"), err)
+		n, ok := parseNumber(soft, 10)
+		if !ok {
+			return unknown, fmt.Errorf("read %s: the limit of open files is %q", p.path(pid, "limits"), soft)
 		}
-		return n, nil
+		return int(n), nil
 	}
 	return unknown, fmt.Errorf("read %s: no line \"Max open files\"", p.path(pid, "limits"))
 }
 
-// overflows reads ListenOverflows and ListenDrops of a process's namespace
-// (TcpExt in /proc/PID/net/netstat: a line of names, then a line of values).
-func (p proc) overflows(pid int) (overflows, drops uint64) {
-	b, err := readSmall(p.path(pid, "net/netstat"))
+// readOverflows fills in ListenOverflows and ListenDrops of a process's
+// namespace (TcpExt in /proc/PID/net/netstat: a line of names, then a line of
+// values).
+func (p *proc) readOverflows(pid int, s *capture.Sample) {
+	b, err := p.read(p.path(pid, "net/netstat"))
 	if err != nil {
-		return 0, 0
+		return
 	}
-	var names []string
-	for line := range strings.Lines(string(b)) {
-		fields := strings.Fields(line)
-		if len(fields) == 0 || fields[0] != "TcpExt:" {
+	var names []byte
+	for line := range bytes.Lines(b) {
+		rest, ok := bytes.CutPrefix(line, []byte("TcpExt:"))
+		if !ok {
 			continue
 		}
 		if names == nil {
-			names = fields
+			names = rest
 			continue
 		}
-		for i := 0; i < min(len(names), len(fields)); i++ {
-			n, _ := strconv.ParseUint(fields[i], 10, 64)
-			switch names[i] {
+		for {
+			var name, value []byte
+			name, names = cutField(names)
+			value, rest = cutField(rest)
+			if len(name) == 0 || len(value) == 0 {
+				return
+			}
+			switch string(name) {
 			case "ListenOverflows":
-				overflows = n
+				s.Overflows, _ = parseNumber(value, 10)
 			case "ListenDrops":
-				drops = n
+				s.Drops, _ = parseNumber(value, 10)
 			}
 		}
-		break
 	}
-	return overflows, drops
 }
 
 // smallFile bounds what is read of a file that has a known, small shape.
 const smallFile = 1 << 20
 
-func readSmall(name string) ([]byte, error) {
+// read returns a small file's content, which is valid until the next call.
+func (p *proc) read(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, smallFile))
+	if p.buf == nil {
+		p.buf = make([]byte, 8<<10)
+	}
+	for n := 0; ; {
+		if n == len(p.buf) {
+			if n >= smallFile {
+				return p.buf, nil
+			}
+			p.buf = append(p.buf, make([]byte, n)...)
+		}
+		m, err := f.Read(p.buf[n:])
+		n += m
+		if err == io.EOF || err == nil && m == 0 {
+			return p.buf[:n], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// cutField splits off what stands before the next blank, blanks in front of
+// it left out.
+func cutField(b []byte) (field, rest []byte) {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for i, c := range b {
+		if c == ' ' || c == '\n' || c == '\t' {
+			return b[:i], b[i:]
+		}
+	}
+	return b, nil
 }
 
 // denied reports whether err means a missing right.

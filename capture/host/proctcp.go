@@ -14,25 +14,29 @@ import (
 	"stallwatch/capture"
 )
 
-// readProcTCP adds the sockets of a /proc/PID/net directory to t. It is how
+// readTCP adds the sockets of a /proc/PID/net directory to t. It is how
 // another network namespace is seen without entering it; the kernel walks all
-// of its sockets, whatever the port.
-func readProcTCP(dir string, t *table) error {
-	err4 := readTCPFile(filepath.Join(dir, "tcp"), t)
-	err6 := readTCPFile(filepath.Join(dir, "tcp6"), t)
+// of its sockets and writes a line for each, whatever the port.
+func (p *proc) readTCP(dir string, t *table) error {
+	err4 := p.readTCPFile(filepath.Join(dir, "tcp"), t)
+	err6 := p.readTCPFile(filepath.Join(dir, "tcp6"), t)
 	if errors.Is(err6, os.ErrNotExist) {
 		err6 = nil // a kernel without IPv6
 	}
 	return errors.Join(err4, err6)
 }
 
-func readTCPFile(name string, t *table) error {
+func (p *proc) readTCPFile(name string, t *table) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := parseTCP(f, t); err != nil {
+	if p.lines == nil {
+		p.lines = bufio.NewReaderSize(nil, 64<<10)
+	}
+	p.lines.Reset(f)
+	if err := parseTCP(p.lines, t); err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	return nil
@@ -41,12 +45,11 @@ func readTCPFile(name string, t *table) error {
 // parseTCP reads the format of /proc/net/tcp (tcp4_seq_show of
 // net/ipv4/tcp_ipv4.c): fields between blanks. Columns do not do: they shift
 // by one at line 10,000, when the line number outgrows its four places.
-func parseTCP(r io.Reader, t *table) error {
-	br := bufio.NewReaderSize(r, 64<<10)
+func parseTCP(br *bufio.Reader, t *table) error {
 	for first := true; ; first = false {
 		line, err := br.ReadSlice('\n')
 		if len(line) > 0 && !first {
-			if e, ok := parseTCPLine(line); ok {
+			if e, ok := parseTCPLine(line, t); ok {
 				t.add(&e)
 			}
 		}
@@ -62,34 +65,37 @@ func parseTCP(r io.Reader, t *table) error {
 // parseTCPLine reads
 //
 //	sl: local remote st tx:rx tr:when retrnsmt uid timeout inode ...
-func parseTCPLine(line []byte) (e entry, ok bool) {
-	var field [10][]byte
-	n := 0
-	for n < len(field) {
-		line = bytes.TrimLeft(line, " \n")
-		if len(line) == 0 {
-			return e, false
-		}
-		end := bytes.IndexAny(line, " \n")
-		if end < 0 {
-			end = len(line)
-		}
-		field[n] = line[:end]
-		line = line[end:]
-		n++
-	}
-	var ok1, ok2, ok3, ok4, ok5 bool
-	var state, rx uint64
-	e.local, ok1 = parseHexAddr(field[1])
-	e.remote, ok2 = parseHexAddr(field[2])
-	state, ok3 = parseNumber(field[3], 16)
-	_, queue, _ := bytes.Cut(field[4], []byte{':'})
-	rx, ok4 = parseNumber(queue, 16)
-	e.inode, ok5 = parseNumber(field[9], 10)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || state >= uint64(capture.NumStates) {
+//
+// ok is false for a socket of a port that t does not watch, too: most lines
+// are read no further than that.
+func parseTCPLine(line []byte, t *table) (e entry, ok bool) {
+	var local, remote, state, queues, inode []byte
+	_, line = cutField(line)
+	local, line = cutField(line)
+	if len(local) < 4 {
 		return e, false
 	}
-	e.state = capture.State(state)
+	if port, ok := parseNumber(local[len(local)-4:], 16); !ok || !t.watches(uint16(port)) {
+		return e, false
+	}
+	remote, line = cutField(line)
+	state, line = cutField(line)
+	queues, line = cutField(line)
+	for range 5 {
+		inode, line = cutField(line)
+	}
+	var ok1, ok2, ok3, ok4, ok5 bool
+	var st, rx uint64
+	e.local, ok1 = parseHexAddr(local)
+	e.remote, ok2 = parseHexAddr(remote)
+	st, ok3 = parseNumber(state, 16)
+	_, queue, _ := bytes.Cut(queues, []byte{':'})
+	rx, ok4 = parseNumber(queue, 16)
+	e.inode, ok5 = parseNumber(inode, 10)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || st >= uint64(capture.NumStates) {
+		return e, false
+	}
+	e.state = capture.State(st)
 	if e.state == capture.Listen {
 		e.queue, e.max = int(rx), -1 // this file does not tell the limit
 	}

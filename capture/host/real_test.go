@@ -91,7 +91,7 @@ func TestRealSockets(t *testing.T) {
 	}
 	check(t, p.Close())
 	p.WantConns()
-	p.nextTable = time.Time{}
+	p.nextFull = time.Time{}
 	byProc := p.Sample(time.Now())
 	compare(t, "/proc", byProc, want)
 	if len(byProc.Listen) != 1 || byProc.Listen[0].Queue != 5 {
@@ -144,7 +144,7 @@ func TestManyPorts(t *testing.T) {
 }
 
 func TestDescriptorCountNeedsNoReading(t *testing.T) {
-	p := proc{"/proc"}
+	p := proc{root: "/proc"}
 	a, err := p.countFDs(os.Getpid())
 	check(t, err)
 	b, err := countEntries(filepath.Join("/proc", strconv.Itoa(os.Getpid()), "fd"))
@@ -161,44 +161,4 @@ func FuzzParseDiag(f *testing.F) {
 		tab := table{ports: []uint16{14265}, wantConns: true}
 		parseDiag(b, 1, &tab)
 	})
-}
-
-// BenchmarkSample measures a full sample at 4,000 sockets of the port (both
-// ends are on this machine: the kernel walks 8,000).
-func BenchmarkSample(b *testing.B) {
-	const n = 4000
-	var limit unix.Rlimit
-	check(b, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	if limit.Cur < 2*n+100 {
-		b.Skipf("only %d descriptors", limit.Cur)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(b, err)
-	defer ln.Close()
-	for range n {
-		c, err := net.Dial("tcp", ln.Addr().String())
-		check(b, err)
-		defer c.Close()
-		s, err := ln.Accept()
-		check(b, err)
-		defer s.Close()
-	}
-	p, err := New(Options{Ports: []uint16{uint16(ln.Addr().(*net.TCPAddr).Port)}, PID: os.Getpid()})
-	check(b, err)
-	defer p.Close()
-	p.cpu = func() time.Duration { return 0 } // never backs off
-	p.Sample(time.Now())                      // the table of connections, once
-	run := func(name string) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if s := p.Sample(time.Now()); s.Sockets[capture.Established] != n {
-					b.Fatalf("%d established, want %d (%s)", s.Sockets[capture.Established], n, s.Err)
-				}
-			}
-		})
-	}
-	run("netlink")
-	check(b, p.Close())
-	run("proc")
 }

@@ -26,6 +26,7 @@ type entry struct {
 type table struct {
 	ports     []uint16
 	wantConns bool
+	expect    int // conns, so that they are not moved again and again
 
 	sockets             [capture.NumStates]int
 	unaccepted          int
@@ -35,8 +36,10 @@ type table struct {
 	conns               []capture.Socket
 }
 
+func (t *table) watches(port uint16) bool { return slices.Contains(t.ports, port) }
+
 func (t *table) add(e *entry) {
-	if e.state >= capture.NumStates || !slices.Contains(t.ports, e.local.Port()) {
+	if e.state >= capture.NumStates || !t.watches(e.local.Port()) {
 		return
 	}
 	t.sockets[e.state]++
@@ -56,6 +59,9 @@ func (t *table) add(e *entry) {
 		return // over: nothing of it is in the process any more
 	}
 	if t.wantConns && len(t.conns) < maxConns {
+		if t.conns == nil {
+			t.conns = make([]capture.Socket, 0, min(t.expect, maxConns))
+		}
 		t.conns = append(t.conns, capture.Socket{
 			Flow: capture.Flow{Client: e.remote, Server: e.local}, State: e.state, Accepted: e.inode != 0})
 	}
@@ -70,8 +76,18 @@ func (t *table) count(e *entry, n *int) {
 	}
 }
 
+func (t *table) total() (n int) {
+	for _, k := range t.sockets {
+		n += k
+	}
+	return n
+}
+
 func (t *table) fill(s *capture.Sample) {
 	s.Sockets, s.Listen = t.sockets, t.listen
 	s.Unaccepted, s.UnacceptedCloseWait = t.unaccepted, t.unacceptedCloseWait
+	if t.wantConns && t.conns == nil {
+		t.conns = []capture.Socket{} // none, and known to be none
+	}
 	s.Conns = t.conns
 }

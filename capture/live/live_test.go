@@ -237,6 +237,7 @@ func other(t *testing.T) string {
 type fixed struct{ sample capture.Sample }
 
 func (f fixed) Sample(time.Time) *capture.Sample { s := f.sample; return &s }
+func (f fixed) WantConns()                       {}
 
 func TestSamplesJoin(t *testing.T) {
 	s := open(t, Options{Interfaces: []string{"lo"}, Ports: []uint16{1}, Prober: fixed{capture.Sample{PID: 42}}, ProbeEvery: 50 * time.Millisecond})

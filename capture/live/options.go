@@ -12,6 +12,10 @@ type Prober interface {
 	// Sample returns what is so at now. It never returns nil: what went wrong
 	// is in the sample's Err. It is called from one goroutine of the Source.
 	Sample(now time.Time) *capture.Sample
+	// WantConns asks for the whole socket table with one of the next samples.
+	// The Source does after a loss: connections may have come and gone
+	// unseen. It may be called while Sample runs.
+	WantConns()
 }
 
 // Options says what to capture. The zero value captures TCP on every

@@ -267,6 +267,9 @@ func (s *Source) losses(force bool) error {
 	lost, err := s.reader.poll(now, force)
 	if lost != (capture.Loss{}) {
 		s.extras.lost(capture.At(now), lost)
+		if s.opts.Prober != nil {
+			s.opts.Prober.WantConns()
+		}
 	}
 	return err
 }

@@ -258,3 +258,23 @@ func TestMergeOrder(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// asked is a prober that counts how often the whole table was wanted.
+type asked struct {
+	fixed
+	times int
+}
+
+func (a *asked) WantConns() { a.times++ }
+
+// TestLossWantsTheTable: after a loss, and only then, the socket table is
+// wanted anew.
+func TestLossWantsTheTable(t *testing.T) {
+	s, r := scripted(step{clock: 400, at: -1}, step{clock: 500, at: -1, then: func() {}}, step{clock: 900, at: -1})
+	r.steps[1].then = func() { r.loss.Kernel = 7 }
+	a := &asked{}
+	s.opts.Prober = a
+	if list, err := items(t, s, 2); err != nil || a.times != 1 {
+		t.Errorf("%v, %v: the table was wanted %d times, want once", list, err, a.times)
+	}
+}

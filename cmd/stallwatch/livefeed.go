@@ -62,7 +62,7 @@ func (f *captureFlags) open(ports []uint16, perimeter bool) (src *live.Source, p
 		if err != nil {
 			return nil, "", usage(err)
 		}
-		problem = p.Sample(time.Now()).Err
+		problem = p.Problem(time.Now())
 		o.Prober = p
 	}
 	if err := o.Validate(); err != nil {

@@ -1,0 +1,241 @@
+package host
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stallwatch/capture"
+)
+
+// crowd is a port with many connections, in a network namespace of its own
+// that the calling goroutine's thread has entered: the figures must not
+// depend on what else runs on the machine. Both ends are there, so the kernel
+// walks twice as many sockets as the port has.
+type crowd struct {
+	port               uint16
+	established, close int // of the port's own, CLOSE_WAIT
+}
+
+// perHolder is how many connections a process holds both ends of: a common
+// hard limit is 20,000 descriptors, and raising it takes CAP_SYS_RESOURCE.
+const perHolder = 9000
+
+// gather makes n connections of which every second one is half closed by its
+// client. Processes of their own hold them.
+func gather(b testing.TB, n int) crowd {
+	b.Helper()
+	ownNamespace(b)
+	allowFiles(b, 2*min(n, perHolder)+200)
+	const port = 14265
+	file := os.NewFile(uintptr(bareListener(b, port)), "listener")
+	b.Cleanup(func() { file.Close() })
+	for i := 0; i*perHolder < n; i++ {
+		startHolder(b, file, port, i, min(perHolder, n-i*perHolder))
+	}
+	return crowd{port: port, established: (n + 1) / 2, close: n / 2}
+}
+
+// startHolder starts this program once more as a holder of n connections and
+// waits until it has them.
+func startHolder(b testing.TB, listener *os.File, port uint16, i, n int) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("STALLWATCH_HOLDER=%d %d %d", port, i, n))
+	cmd.ExtraFiles = []*os.File{listener}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	check(b, err)
+	out, err := cmd.StdoutPipe()
+	check(b, err)
+	check(b, cmd.Start())
+	b.Cleanup(func() { in.Close(); cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		b.Fatalf("holder %d: %q, %v", i, line, err)
+	}
+}
+
+// TestMain is the holder when startHolder asks for it: it ends with its
+// standard input.
+func TestMain(m *testing.M) {
+	var port uint16
+	var i, n int
+	if _, err := fmt.Sscan(os.Getenv("STALLWATCH_HOLDER"), &port, &i, &n); err != nil {
+		os.Exit(m.Run())
+	}
+	if err := hold(port, byte(i), n); err != nil {
+		fmt.Fprintf(os.Stderr, "holder: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// hold makes n connections to port from an address of its own, for an address
+// has 28,000 ports only, and accepts as many from the listener it inherits.
+func hold(port uint16, i byte, n int) error {
+	const listener = 3 // the first of ExtraFiles
+	for k := range n {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 1, i, 1}}); err != nil {
+			return err
+		}
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}); err != nil {
+			return err
+		}
+		if _, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC); err != nil {
+			return err
+		}
+		if k%2 == 0 {
+			continue
+		}
+		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownNamespace moves the goroutine, bound to its thread, to a new network
+// namespace for good. The thread ends with the goroutine.
+func ownNamespace(b testing.TB) {
+	b.Helper()
+	runtime.LockOSThread()
+	err := unix.Unshare(unix.CLONE_NEWNET)
+	if err == unix.EPERM && os.Getenv("CI") == "" {
+		b.Skipf("needs the right to make a network namespace: %v", err)
+	}
+	check(b, err)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	check(b, err)
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	check(b, err)
+	lo.SetUint16(unix.IFF_UP)
+	check(b, unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
+}
+
+func allowFiles(b testing.TB, n int) {
+	b.Helper()
+	var old unix.Rlimit
+	check(b, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	want := unix.Rlimit{Cur: max(old.Cur, uint64(n)), Max: max(old.Max, uint64(n))}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
+		b.Fatalf("%d descriptors are allowed, %d are needed: %v", old.Max, n, err)
+	}
+	b.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
+}
+
+// bareListener listens on a port that no client is given for its own.
+func bareListener(b testing.TB, port uint16) (fd int) {
+	b.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	check(b, err)
+	check(b, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}))
+	check(b, unix.Listen(fd, 1))
+	return fd
+}
+
+// prober looks at the crowd's namespace as at its own.
+func (c crowd) prober(b testing.TB) *Prober {
+	b.Helper()
+	p, err := New(Options{Ports: []uint16{c.port}, PID: os.Getpid()})
+	check(b, err)
+	b.Cleanup(func() { p.Close() })
+	if p.diag == nil {
+		b.Fatal("netlink was refused on this machine")
+	}
+	p.pid, p.netDir = os.Getpid(), "/proc/thread-self/net"
+	p.started, _ = p.proc.alive(p.pid)
+	own, ok := namespaceID(p.netDir)
+	if !ok {
+		b.Fatal("no namespace")
+	}
+	p.own = own
+	return p
+}
+
+func (c crowd) check(b testing.TB, s *capture.Sample) {
+	b.Helper()
+	if s.Err != "" || s.Sockets[capture.Established] != c.established || s.Sockets[capture.CloseWait] != c.close {
+		b.Fatalf("%d established, %d in CLOSE_WAIT (%s); want %d and %d",
+			s.Sockets[capture.Established], s.Sockets[capture.CloseWait], s.Err, c.established, c.close)
+	}
+}
+
+// BenchmarkSample measures a full sample, never put off, of a port with so
+// many connections: by netlink, by /proc, and each with the whole table.
+func BenchmarkSample(b *testing.B) {
+	for _, n := range []int{4000, 50000} {
+		for _, way := range []string{"netlink", "proc"} {
+			for _, conns := range []bool{false, true} {
+				name := fmt.Sprintf("%d/%s", n, way)
+				if conns {
+					name += "/conns"
+				}
+				b.Run(name, func(b *testing.B) { benchSample(b, n, way, conns) })
+			}
+		}
+	}
+}
+
+func benchSample(b *testing.B, n int, way string, conns bool) {
+	c := gather(b, n)
+	p := c.prober(b)
+	if way == "proc" {
+		check(b, p.Close())
+	}
+	p.wantConns.Store(false)
+	cpu := threadCPU()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.nextFull = time.Time{} // never backs off
+		if conns {
+			p.WantConns()
+		}
+		c.check(b, p.Sample(time.Now()))
+	}
+	b.ReportMetric(float64(threadCPU()-cpu)/float64(b.N), "cpu-ns/op")
+}
+
+// BenchmarkSecond is what a second of watching costs: a sample each second of
+// virtual time, full ones as seldom as their real cost asks for.
+func BenchmarkSecond(b *testing.B) {
+	for _, n := range []int{4000, 50000} {
+		for _, way := range []string{"netlink", "proc"} {
+			b.Run(fmt.Sprintf("%d/%s", n, way), func(b *testing.B) {
+				c := gather(b, n)
+				p := c.prober(b)
+				if way == "proc" {
+					check(b, p.Close())
+				}
+				now, full := t0, 0
+				p.Sample(now)
+				p.nextFull = now
+				cpu := threadCPU()
+				b.ReportAllocs()
+				for b.Loop() {
+					now = now.Add(time.Second)
+					s := p.Sample(now)
+					c.check(b, s)
+					if !s.Stale {
+						full++
+					}
+				}
+				b.ReportMetric((threadCPU()-cpu).Seconds()/float64(b.N)*100, "%core")
+				b.ReportMetric(float64(b.N)/float64(full), "s/full")
+			})
+		}
+	}
+}
