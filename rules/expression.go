@@ -77,7 +77,9 @@ func expressionOptions(o On) []expr.Option {
 		}
 	}
 	if o != OnNode {
-		env["len"], env["int"] = func(string) int { return 0 }, func(string) int { return 0 }
+		for _, name := range []string{"len", "minLen", "maxLen", "int"} {
+			env[name] = func(string) int { return 0 }
+		}
 		env["has"], env["from"] = func(string) bool { return false }, func(string) bool { return false }
 	}
 	options := []expr.Option{expr.Env(env), expr.AsBool(), expr.MaxNodes(maxNodes), expr.DisableIfOperator()}

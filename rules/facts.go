@@ -170,6 +170,8 @@ type Func struct {
 // funcs are the functions; Machine.bind gives them their meaning.
 var funcs = []Func{
 	{"len", "integer", `len("addresses"): the length of a parameter: elements of a list, bytes of a text; 0 if it is absent`},
+	{"minLen", "integer", `minLen("trytes"): the length of a list's shortest element in bytes of text, one that is no text having 0; 0 if there is no list`},
+	{"maxLen", "integer", `maxLen("trytes"): the same of the longest, up to 65535`},
 	{"has", "truth", `has("reference"): whether the request has a parameter`},
 	{"int", "integer", `int("depth"): the value of a parameter that the packs list under number; 0 if it is absent or no number`},
 	{"from", "truth", `from("192.0.2.0/24"): whether the client is in a network`},

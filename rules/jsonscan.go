@@ -300,6 +300,9 @@ func (s *scanner) composite(v *value) {
 			if depth++; depth <= maxChecked {
 				kinds = kinds<<1 | isObject(c)
 			}
+			if depth == 2 {
+				v.span.add(0)
+			}
 			s.i++
 		case '}', ']':
 			if depth <= maxChecked {
@@ -317,11 +320,14 @@ func (s *scanner) composite(v *value) {
 			s.i++
 		case '"', '\'':
 			s.quoted(&inner)
+			if depth == 1 && !inner.cut {
+				v.span.add(inner.n)
+			}
 		default:
 			if s.i == len(s.b) {
 				v.cut = true
-			} else {
-				s.word(&inner)
+			} else if s.word(&inner); depth == 1 && !inner.cut {
+				v.span.add(inner.textLen())
 			}
 		}
 		if depth == 0 || v.cut || s.bad {

@@ -11,11 +11,33 @@ import (
 // scanned bytes.
 type value struct {
 	kind Kind
-	n    int    // elements of an array, members of an object, else bytes of text; see size
-	text []byte // of a string what stands between the quotes, else the literal itself; nil for arrays and objects
 	esc  bool   // text has escapes
 	cut  bool   // the input ended within the value
 	long bool   // text is not all of it
+	span span   // of an array's elements
+	n    int    // elements of an array, members of an object, else bytes of text; see size
+	text []byte // of a string what stands between the quotes, else the literal itself; nil for arrays and objects
+}
+
+// span is how long the texts of an array are, in bytes as they stand between
+// the quotes: an escape counts with its backslash, since no honest client
+// escapes hashes and trytes, and looking at each byte would cost all others.
+// An element that is no text has a length of 0. Both are 0 for an array
+// without elements, and math.MaxUint16 stands for all that is longer.
+type span struct {
+	least, most uint16
+	any         bool
+}
+
+func (s *span) add(n int) {
+	m := uint16(min(n, math.MaxUint16))
+	if m < s.least || !s.any {
+		s.least = m
+	}
+	if m > s.most {
+		s.most = m
+	}
+	s.any = true
 }
 
 // decode returns the string's bytes without escapes, at most cap(dst) of them
@@ -29,6 +51,14 @@ func (v *value) decode(dst []byte) (text []byte, whole bool) {
 	}
 	dst, total := unescape(dst, v.text)
 	return dst, total == len(dst)
+}
+
+// textLen is the length of a text, 0 for what is none.
+func (v *value) textLen() int {
+	if v.kind != KindString {
+		return 0
+	}
+	return v.n
 }
 
 // size returns what n says, of a string without its escapes.

@@ -62,6 +62,8 @@ func (m *Machine) uses(o On, f *Field) bool {
 // bind gives the functions their meaning.
 func (m *Machine) bind() {
 	m.env["len"] = func(name string) int { return m.facts.Verdict.Shape.Len(name) }
+	m.env["minLen"] = func(name string) int { return m.facts.Verdict.Shape.MinLen(name) }
+	m.env["maxLen"] = func(name string) int { return m.facts.Verdict.Shape.MaxLen(name) }
 	m.env["has"] = func(name string) bool { return m.facts.Verdict.Shape.Has(name) }
 	m.env["int"] = func(name string) int {
 		x, _ := m.facts.Verdict.Shape.Int(name)

@@ -31,6 +31,8 @@ type Scan struct {
 	depth  int
 	filled bool
 	n      int
+	span   span
+	inLen  int // bytes of the text that is stepped over
 
 	// What was found.
 	doc      document
@@ -308,7 +310,7 @@ func (c *Scan) begin(t *scanned, b byte) int {
 		if b == '{' {
 			t.kind = KindObject
 		}
-		c.kinds, c.depth, c.filled, c.n = 0, 0, false, 0
+		c.kinds, c.depth, c.filled, c.n, c.span = 0, 0, false, 0, span{}
 		c.place = inComposite
 		return 0
 	}
@@ -335,6 +337,7 @@ func (c *Scan) text(p []byte) int {
 		case b == '\\':
 			c.slash = true
 		case b == c.quote:
+			c.inLen += i
 			c.textDone()
 			return i + 1
 		}
@@ -342,11 +345,13 @@ func (c *Scan) text(p []byte) int {
 			t.raw(b)
 		}
 	}
+	c.inLen += len(p)
 	return len(p)
 }
 
 func (c *Scan) textDone() {
 	if c.inner {
+		c.element(c.inLen)
 		c.place = inComposite
 		return
 	}
@@ -371,6 +376,11 @@ func (c *Scan) wordDone() {
 	k := c.word.kind()
 	c.lenient = c.lenient || k == KindString || c.word.n == 0
 	if c.inner {
+		n := c.word.n
+		if k != KindString {
+			n = 0
+		}
+		c.element(n)
 		c.place = inComposite
 		return
 	}
@@ -398,6 +408,9 @@ func (c *Scan) nested(b byte) int {
 		if c.depth++; c.depth <= maxChecked {
 			c.kinds = c.kinds<<1 | isObject(b)
 		}
+		if c.depth == 2 {
+			c.span.add(0)
+		}
 	case '}', ']':
 		if c.depth <= maxChecked {
 			if c.kinds&1 != isObject(b) {
@@ -415,7 +428,7 @@ func (c *Scan) nested(b byte) int {
 		}
 	case ':', '=', '/', '\\', '\f':
 	case '"', '\'':
-		c.quote, c.slash, c.inner, c.place = b, false, true, inString
+		c.quote, c.slash, c.inner, c.place, c.inLen = b, false, true, inString, 0
 	default:
 		c.word, c.inner, c.place = literal{}, true, inWord
 		return 0
@@ -427,6 +440,14 @@ func (c *Scan) compositeDone() {
 	if c.filled {
 		c.n++
 	}
-	c.val.n = c.n
+	c.val.n, c.val.span = c.n, c.span
 	c.valueDone()
+}
+
+// element notes the length of an element of the array that is stepped over,
+// and of a member of an object, for which nobody asks.
+func (c *Scan) element(n int) {
+	if c.depth == 1 && !c.cut {
+		c.span.add(n)
+	}
 }

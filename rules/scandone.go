@@ -42,6 +42,7 @@ func (c *Scan) end() {
 	}
 	c.comment = noComment
 	if c.place == inWord && c.inner {
+		c.cut = true // and so is the word, whose length nobody knows
 		c.wordDone()
 	}
 	if c.place == inString && c.inner {
@@ -54,7 +55,7 @@ func (c *Scan) end() {
 		if c.filled = c.filled || c.depth == 1; c.filled {
 			c.n++
 		}
-		c.val.n = c.n
+		c.val.n, c.val.span = c.n, c.span
 		c.endValue()
 	case inString, inWord:
 		if c.place == inWord {

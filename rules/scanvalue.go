@@ -10,6 +10,7 @@ type scanned struct {
 	cut  bool
 	full bool // buf has not all of it
 	n    int  // bytes of the whole text, without escapes; or elements
+	span span
 	len  int
 	most int
 	np   int
@@ -89,7 +90,7 @@ func (t *scanned) put(p []byte) {
 
 // value returns the token as the one-pass scanner tells it.
 func (t *scanned) value() value {
-	v := value{kind: t.kind, n: t.n, cut: t.cut, long: t.full}
+	v := value{kind: t.kind, n: t.n, cut: t.cut, long: t.full, span: t.span}
 	if t.kind != KindArray && t.kind != KindObject {
 		v.text = t.buf[:t.len]
 	}

@@ -62,8 +62,8 @@ type param struct {
 // without memory of the request, made to be kept for each call in flight.
 // The zero Shape has no parameters.
 type Shape struct {
-	params *[]param // of the Set; nil iff there is nothing to name
-	vals   [MaxShapeKeys]int64
+	params *[]param            // of the Set; nil iff there is nothing to name
+	vals   [MaxShapeKeys]int64 // of an array as list packs it
 	ref    uint64
 	ids    [MaxShapeKeys]uint8 // index into params
 	kinds  [MaxShapeKeys]Kind
@@ -94,8 +94,44 @@ func (s *Shape) Len(name string) int {
 		return 0
 	}
 	switch s.kinds[i] {
-	case KindString, KindObject, KindArray:
+	case KindString, KindObject:
 		return int(s.vals[i])
+	case KindArray:
+		return int(list(s.vals[i]).len())
+	}
+	return 0
+}
+
+// list is an array in the room of one number, since a Shape is kept for each
+// call in flight: the elements in the lower half, and above them the lengths
+// of the shortest and the longest.
+type list int64
+
+func newList(n int, s span) list {
+	return list(uint64(min(uint(n), math.MaxUint32)) | uint64(s.least)<<32 | uint64(s.most)<<48)
+}
+
+func (l list) len() int64 { return int64(uint32(l)) }
+
+func (l list) least() int { return int(uint16(uint64(l) >> 32)) }
+
+func (l list) most() int { return int(uint64(l) >> 48) }
+
+// MinLen returns the length of the shortest element of the list name, in
+// bytes of its text as it was written; one that is no text has 0. It is 0 too
+// if there is no such list, or nothing in it. 65535 stands for what is longer.
+func (s *Shape) MinLen(name string) int {
+	if i := s.find(name); i >= 0 && s.kinds[i] == KindArray {
+		return list(s.vals[i]).least()
+	}
+	return 0
+}
+
+// MaxLen returns the length of the longest element, as MinLen that of the
+// shortest.
+func (s *Shape) MaxLen(name string) int {
+	if i := s.find(name); i >= 0 && s.kinds[i] == KindArray {
+		return list(s.vals[i]).most()
 	}
 	return 0
 }
@@ -122,7 +158,7 @@ func (s *Shape) Longest() int {
 	most := int64(0)
 	for i := range int(s.n) {
 		if s.kinds[i] == KindArray {
-			most = max(most, s.vals[i])
+			most = max(most, list(s.vals[i]).len())
 		}
 	}
 	return int(most)
@@ -170,7 +206,7 @@ func (s *Shape) appendValue(dst []byte, i int) []byte {
 	case s.nums&(1<<i) != 0:
 		return strconv.AppendInt(append(dst, '='), s.vals[i], 10)
 	case k == KindArray:
-		return bracket('[', ']')
+		return append(strconv.AppendInt(append(dst, '['), list(s.vals[i]).len(), 10), ']')
 	case k == KindObject:
 		return bracket('{', '}')
 	case k == KindString:
@@ -205,6 +241,8 @@ func (s *Shape) add(id uint8, v *value) {
 	s.vals[i] = int64(v.size())
 	s.nums &^= 1 << i
 	switch {
+	case v.kind == KindArray:
+		s.vals[i] = int64(newList(v.n, v.span))
 	case v.kind == KindNumber:
 		s.vals[i] = 0
 		if x, ok := v.int(); ok && p.keep == KeepNumber {
