@@ -146,7 +146,7 @@ func (t *Tracker) told(c *conn, n int) {
 
 func (t *Tracker) messages(c *conn) *messages {
 	if c.msgs == nil {
-		c.msgs = new(messages)
+		c.msgs = &messages{keys: t.familiars.keys(&c.flow)}
 	}
 	return c.msgs
 }

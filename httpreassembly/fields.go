@@ -15,6 +15,7 @@ type framing struct {
 
 // fields walks the lines of a head, and notes what is odd about them.
 type fields struct {
+	all    []byte // behind the first line
 	rest   []byte
 	crlf   int  // lines that ended in CRLF
 	lf     bool // a line ended in a bare LF
@@ -147,17 +148,13 @@ func (fr *framing) refuse(o Oddity, detail string) {
 	}
 }
 
-// field takes name and value in if they frame the message.
-func (fr *framing) field(name, value []byte) {
-	switch len(name) {
-	case len("content-length"):
-		if is(name, "content-length") {
-			fr.contentLength(value)
-		}
-	case len("transfer-encoding"):
-		if is(name, "transfer-encoding") {
-			fr.transferEncoding(value)
-		}
+// field takes the value of a field in if it frames the message.
+func (fr *framing) field(k field, value []byte) {
+	switch k {
+	case fieldLength:
+		fr.contentLength(value)
+	case fieldCoding:
+		fr.transferEncoding(value)
 	}
 }
 
@@ -238,8 +235,9 @@ func is(b []byte, lower string) bool {
 }
 
 // odds reports what is odd about the head h as bytes: fields went over its
-// lines before.
-func (m *messages) odds(f *feed, h []byte, w *fields, fr *framing) {
+// lines before. none means that nothing is.
+func (m *messages) odds(f *feed, h []byte, w *fields, fr *framing) (none bool) {
+	none = w.n == 0 && !w.lf && fr.unsafe == OddNone
 	for _, o := range w.oddity[:w.n] {
 		m.oddity(f, o, "")
 	}
@@ -248,10 +246,13 @@ func (m *messages) odds(f *feed, h []byte, w *fields, fr *framing) {
 	}
 	if bytes.IndexByte(h, 0) >= 0 {
 		m.oddity(f, NulInHead, "")
+		none = false
 	}
 	if bytes.Count(h, cr) != w.crlf && bareCR(h, fr) {
 		m.oddity(f, BareCR, "")
+		none = false
 	}
+	return none
 }
 
 // bareCR reports whether h has a CR that no LF follows. Some servers end a

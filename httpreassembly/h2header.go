@@ -133,19 +133,19 @@ func (b *h2block) field(sh *shared, hf hpack.HeaderField) {
 	case ":path":
 		h.line.target = []byte(hf.Value)
 	case ":authority":
-		h.views.host = []byte(hf.Value[:min(len(hf.Value), MaxField)])
+		h.views.of[fieldHost] = []byte(hf.Value[:min(len(hf.Value), MaxField)])
 	case ":status":
 		if n, ok := decimal([]byte(hf.Value)); ok && len(hf.Value) == 3 {
 			h.status = int(n)
 		}
 	case "x-forwarded-for": // the pool's space for joining is another head's by now
-		if len(h.views.forwardedFor) > 0 {
-			h.views.forwardedFor = append(h.views.forwardedFor, ", "...)
+		if len(h.views.of[fieldForwardedFor]) > 0 {
+			h.views.of[fieldForwardedFor] = append(h.views.of[fieldForwardedFor], ", "...)
 		}
-		h.views.forwardedFor = append(h.views.forwardedFor, hf.Value...)
-		h.views.forwardedFor = h.views.forwardedFor[:min(len(h.views.forwardedFor), MaxField)]
+		h.views.of[fieldForwardedFor] = append(h.views.of[fieldForwardedFor], hf.Value...)
+		h.views.of[fieldForwardedFor] = h.views.of[fieldForwardedFor][:min(len(h.views.of[fieldForwardedFor]), MaxField)]
 	default:
-		h.views.take(&sh.pool, []byte(hf.Name), []byte(hf.Value))
+		h.views.take(&sh.pool, fieldOf([]byte(hf.Name)), []byte(hf.Value))
 	}
 }
 

@@ -53,6 +53,11 @@ func (s *stream) startHead(at capture.Time) {
 
 // head reads on in a head. Only one that is split over segments is copied.
 func (m *messages) head(f *feed, s *stream, b []byte) int {
+	if s.count == 0 {
+		if n := m.familiarHead(f, s, b); n > 0 {
+			return n
+		}
+	}
 	if !m.firstBytes(f, s, b) {
 		return 0
 	}
@@ -85,9 +90,23 @@ func (m *messages) head(f *feed, s *stream, b []byte) int {
 	}
 	h := s.head
 	s.head = nil
-	m.headDone(f, s, h)
+	if m.familiarHead(f, s, h) == 0 {
+		m.headDone(f, s, h)
+	}
 	f.sh.pool.give(h)
 	return n
+}
+
+// familiarHead reads a head that b begins with, if it is whole and familiar,
+// and returns its length; else 0, and nothing is changed.
+func (m *messages) familiarHead(f *feed, s *stream, b []byte) int {
+	switch {
+	case f.sh.familiars.off:
+		return 0
+	case f.dir == capture.ToServer:
+		return m.familiarRequest(f, s, b)
+	}
+	return m.familiarAnswer(f, s, b)
 }
 
 // firstBytes checks the bytes by which a head can be told from anything else

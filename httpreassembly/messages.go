@@ -37,6 +37,7 @@ type messages struct {
 	depth       int32
 	flags       msgFlags
 	proto       Protocol
+	keys        [2]uint8 // of the familiar heads, by direction
 }
 
 // rare is what few connections have.

@@ -91,45 +91,32 @@ func blanks(b []byte) (n int) {
 // views are the fields of a request that are kept, where they stand in the
 // head.
 type views struct {
-	host, contentType, contentEncoding, userAgent, forwardedFor, forwarded []byte
-	apiVersion                                                             bool
+	of         [numViews][]byte
+	apiVersion bool
 }
 
+// kept is as much of a value as is kept.
+func kept(value []byte) []byte { return value[:min(len(value), MaxField)] }
+
 // take keeps value if name is of interest.
-func (v *views) take(p *exchangePool, name, value []byte) {
-	var to *[]byte
-	switch c := name[0] | 0x20; { // most fields fail by their first letter
-	case c == 'h' && is(name, "host"):
-		to = &v.host
-	case c == 'c' && is(name, "content-type"):
-		to = &v.contentType
-	case c == 'c' && is(name, "content-encoding"):
-		to = &v.contentEncoding
-	case c == 'u' && is(name, "user-agent"):
-		to = &v.userAgent
-	case c == 'f' && is(name, "forwarded"):
-		to = &v.forwarded
-	case c == 'x' && is(name, "x-forwarded-for"):
+func (v *views) take(p *exchangePool, k field, value []byte) {
+	switch {
+	case k == fieldForwardedFor:
 		v.forward(p, value)
-		return
-	case c == 'x' && is(name, "x-iota-api-version"):
+	case k == fieldAPIVersion:
 		v.apiVersion = true
-		return
-	default:
-		return
-	}
-	if *to == nil {
-		*to = value[:min(len(value), MaxField)]
+	case k < numViews && v.of[k] == nil:
+		v.of[k] = kept(value)
 	}
 }
 
 // forward joins the values of X-Forwarded-For in the pool's scratch space.
 func (v *views) forward(p *exchangePool, value []byte) {
-	j := p.join[:len(v.forwardedFor)]
+	j := p.join[:len(v.of[fieldForwardedFor])]
 	if len(j) > 0 {
 		j = append(j, ", "[:min(2, MaxField-len(j))]...)
 	}
-	v.forwardedFor = append(j, value[:min(len(value), MaxField-len(j))]...)
+	v.of[fieldForwardedFor] = append(j, value[:min(len(value), MaxField-len(j))]...)
 }
 
 // requestHead reads the head h of a request. Its exchange begins to be
@@ -146,17 +133,51 @@ func (m *messages) requestHead(f *feed, s *stream, h []byte) {
 	m.proto = ProtoHTTP1
 	var fr framing
 	var v views
+	w.all = w.rest
 	for {
 		name, value := w.next(&fr)
 		if name == nil {
 			break
 		}
-		fr.field(name, value)
-		v.take(&f.sh.pool, name, value)
+		k := fieldOf(name)
+		fr.field(k, value)
+		v.take(&f.sh.pool, k, value)
 	}
-	m.odds(f, h, &w, &fr)
+	if m.odds(f, h, &w, &fr) {
+		m.familiar(f).missed(w.all, &fr)
+	}
 	m.describe(f, x, &r, &v)
 	m.requestFraming(f, s, &r, &fr)
+}
+
+// familiarRequest reads the head of a request that b begins with, if it is
+// whole and its fields are familiar, and returns its length; else 0.
+func (m *messages) familiarRequest(f *feed, s *stream, b []byte) int {
+	i := bytes.IndexByte(b, '\n')
+	if i < 1 || b[i-1] != '\r' {
+		return 0
+	}
+	var fr framing
+	var v views
+	n := m.familiar(f).find(b[i+1:], &fr, &v)
+	if n += i + 1; n == i+1 || n > f.sh.opts.MaxHead {
+		return 0
+	}
+	r := requestLine(b[:i-1])
+	if !r.ok || r.minor < 0 {
+		return 0
+	}
+	s.left = 0
+	m.cur.RequestBytes = int64(n)
+	m.proto = ProtoHTTP1
+	m.describe(f, m.cur, &r, &v)
+	m.requestFraming(f, s, &r, &fr)
+	return n
+}
+
+// familiar is the slot of the messages of f.dir.
+func (m *messages) familiar(f *feed) *familiarSlot {
+	return &f.sh.familiars.slots[f.dir][m.keys[f.dir]]
 }
 
 // versionOr returns VersionUnknown if all that is wrong with a request line is
@@ -183,8 +204,10 @@ func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 	} else {
 		m.oddity(f, MethodUnknown, "")
 	}
-	n := len(other) + len(target) + len(v.host) + len(v.contentType) + len(v.contentEncoding) +
-		len(v.userAgent) + len(v.forwardedFor) + len(v.forwarded)
+	n := len(other) + len(target)
+	for _, b := range v.of {
+		n += len(b)
+	}
 	var ok bool
 	if x.text, ok = f.sh.grown(x.text, n); !ok {
 		return // counted; the call is timed without a name
@@ -193,12 +216,12 @@ func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 		x.Method = x.write(other)
 	}
 	x.Target = x.write(target)
-	x.Host = x.write(v.host)
-	x.ContentType = x.write(v.contentType)
-	x.ContentEncoding = x.write(v.contentEncoding)
-	x.UserAgent = x.write(v.userAgent)
-	x.ForwardedFor = x.write(v.forwardedFor)
-	x.Forwarded = x.write(v.forwarded)
+	x.Host = x.write(v.of[fieldHost])
+	x.ContentType = x.write(v.of[fieldContentType])
+	x.ContentEncoding = x.write(v.of[fieldContentEncoding])
+	x.UserAgent = x.write(v.of[fieldUserAgent])
+	x.ForwardedFor = x.write(v.of[fieldForwardedFor])
+	x.Forwarded = x.write(v.of[fieldForwarded])
 }
 
 // write appends b to the text of x, which has room, and returns it there.

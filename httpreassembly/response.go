@@ -1,5 +1,7 @@
 package httpreassembly
 
+import "bytes"
+
 // maxInformational is how many 1xx answers in a row are ordinary.
 const maxInformational = 16
 
@@ -77,15 +79,18 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 	m.proto = ProtoHTTP1
 	var fr framing
 	clear := false // it agrees to HTTP/2
+	w.all = w.rest
 	for {
 		name, value := w.next(&fr)
 		if name == nil {
 			break
 		}
-		fr.field(name, value)
+		fr.field(fieldOf(name), value)
 		clear = clear || code == 101 && is(name, "upgrade") && is(value, "h2c")
 	}
-	m.odds(f, h, &w, &fr)
+	if m.odds(f, h, &w, &fr) {
+		m.familiar(f).missed(w.all, &fr)
+	}
 	if minor > 1 {
 		m.oddity(f, VersionUnknown, "")
 	}
@@ -94,6 +99,36 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 		m.informational(f, s)
 		return
 	}
+	m.finalHead(f, s, code, len(h), &fr, clear)
+}
+
+// familiarAnswer reads the head of a final answer that b begins with, if it
+// is whole and its fields are familiar, and returns its length; else 0.
+func (m *messages) familiarAnswer(f *feed, s *stream, b []byte) int {
+	i := bytes.IndexByte(b, '\n')
+	if i < 1 || b[i-1] != '\r' {
+		return 0
+	}
+	l := b[:i-1]
+	code, minor, ok := statusLine(l)
+	if !ok || minor > 1 || code < 200 || valueLen(l) < len(l) { // a reason may hide what is odd
+		return 0
+	}
+	var fr framing
+	var v views
+	n := m.familiar(f).find(b[i+1:], &fr, &v)
+	if n += i + 1; n == i+1 || n > f.sh.opts.MaxHead {
+		return 0
+	}
+	s.left, s.state = 0, atStart
+	m.proto = ProtoHTTP1
+	m.finalHead(f, s, code, n, &fr, false)
+	return n
+}
+
+// finalHead is reached with the head of a final answer, n bytes; clear means
+// that it agrees to HTTP/2.
+func (m *messages) finalHead(f *feed, s *stream, code, n int, fr *framing, clear bool) {
 	x := m.pairs(f)
 	if clear && !m.has(doubt) && (x == nil || x != m.cur) {
 		m.upgradeH2(f, x)
@@ -102,14 +137,14 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 	m.answer(f, s, x, code)
 	switch {
 	case x != nil:
-		x.ResponseBytes = int64(len(h))
+		x.ResponseBytes = int64(n)
 	case m.has(doubt) && code != 101:
 		// Whose answer it is decides whether content follows (HEAD), so
 		// the next first line has to be looked for.
 		m.loseAnswers(f)
 		return
 	}
-	m.answerFraming(f, s, x, code, &fr)
+	m.answerFraming(f, s, x, code, fr)
 }
 
 // informational counts a 1xx answer: the final one is still to come.

@@ -15,6 +15,9 @@ type shared struct {
 	stats Stats
 	out   []Event // the dst of the call in progress
 	pool  exchangePool
+
+	familiars familiars
+
 	level Level
 	parts [][]byte // of the BodyParts in out
 }
