@@ -20,6 +20,7 @@ type conn struct {
 	halfSince  capture.Time // valid iff half
 	since      capture.Time // of its phase
 	reading    *reading     // valid iff the client's window was closed during the present answer
+	slot       int32        // Event.Slot
 	early      int32        // depth of an exchange whose answer came before its request was whole; 0: none
 	links      link         // node.cw
 	queue      link         // of its phase
@@ -45,22 +46,31 @@ func (c *conn) plain() bool {
 }
 
 // look finds the connection of an event; none: not followed.
-func (v *view) look(id httpreassembly.ConnID) int32 {
-	if v.lastConn == id && v.lastIndex != none {
-		return v.lastIndex
-	}
-	ci, ok := v.connOf[id]
-	if !ok {
+func (v *view) look(ev *httpreassembly.Event) int32 {
+	if uint(ev.Slot) >= uint(len(v.slots)) {
 		return none
 	}
-	v.lastConn, v.lastIndex = id, ci
+	ci := v.slots[ev.Slot]
+	if ci == none || v.conns.items[ci].id != ev.Conn {
+		return none
+	}
 	return ci
 }
 
 // connAt finds the connection of an event or adds it; none: no room.
 func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
-	if ci := v.look(ev.Conn); ci != none {
+	if ci := v.look(ev); ci != none {
 		return ci
+	}
+	if ev.Slot < 0 {
+		v.stats.ConnsNotFollowed++
+		return none
+	}
+	for int(ev.Slot) >= len(v.slots) {
+		v.slots = append(v.slots, none)
+	}
+	if old := v.slots[ev.Slot]; old != none {
+		v.displace(old)
 	}
 	ci := v.conns.get()
 	if ci == none && v.evictConn() {
@@ -70,9 +80,8 @@ func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
 		v.stats.ConnsNotFollowed++
 		return none
 	}
-	v.conns.items[ci] = conn{id: ev.Conn, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
-	v.connOf[ev.Conn] = ci
-	v.lastConn, v.lastIndex = ev.Conn, ci
+	v.conns.items[ci] = conn{id: ev.Conn, slot: ev.Slot, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
+	v.slots[ev.Slot] = ci
 	n.phases[active]++
 	return ci
 }
@@ -97,11 +106,25 @@ func (v *view) forget(ci int32) {
 	c.node.phases[active]--
 	v.stopReading(c)
 	v.left(c)
-	delete(v.connOf, c.id)
-	if v.lastIndex == ci {
-		v.lastIndex = none
-	}
+	v.slots[c.slot] = none
 	v.conns.put(ci)
+}
+
+// displace forgets a connection whose slot another one has. A Tracker gives
+// a slot away when all of its connection was told; that nothing can be left
+// behind must not hang on it.
+func (v *view) displace(ci int32) {
+	v.stats.ConnsEvicted++
+	c := &v.conns.items[ci]
+	for c.calls.head != none {
+		v.endCall(c.calls.head)
+	}
+	v.leaveHalf(ci)
+	if c.server {
+		c.server = false
+		c.node.serverClosed--
+	}
+	v.forget(ci)
 }
 
 func (v *view) halfClosed(ev *httpreassembly.Event) {
@@ -143,8 +166,10 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	n := v.find(ev.Flow.Server)
 	n.lastEvent = ev.At
 	v.loss.saw(ev.At, 2, 0)
-	delete(v.seeds, ev.Flow)
-	ci := v.look(ev.Conn)
+	if len(v.seeds) > 0 {
+		delete(v.seeds, ev.Flow)
+	}
+	ci := v.look(ev)
 	if ci != none {
 		n = v.conns.items[ci].node
 	}

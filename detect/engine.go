@@ -28,7 +28,7 @@ type Engine struct {
 type Stats struct {
 	CallsNotFollowed    uint64 // beyond MaxCalls or MaxConns
 	ConnsNotFollowed    uint64 // beyond MaxConns, all of them with a call in flight or half closed
-	ConnsEvicted        uint64 // idle or half-open connections forgotten for new ones
+	ConnsEvicted        uint64 // idle or half-open connections forgotten for new ones, and any whose slot was given away
 	VisitorsEvicted     uint64 // clients forgotten for new ones
 	NamesDropped        uint64 // unknown commands, references and scanners beyond the bounds of their tables
 	NodesFolded         uint64 // events that made no node of their own: beyond MaxNodes
@@ -236,7 +236,7 @@ func (e *Engine) active(n *node, at capture.Time) bool {
 // tracker ended, or had to make room.
 func (e *Engine) cut(dst []Finding, ev *httpreassembly.Event) []Finding {
 	v := e.view
-	ci := v.look(ev.Conn)
+	ci := v.look(ev)
 	if ci == none || e.finished {
 		return dst
 	}

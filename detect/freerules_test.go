@@ -36,14 +36,15 @@ func writeRules(t testing.TB, text string) string {
 
 // drive feeds an Engine with calls as the tracker would report them.
 type drive struct {
-	t    testing.TB
-	set  *rules.Set
-	e    *Engine
-	at   capture.Time
-	out  []Finding
-	open map[httpreassembly.ConnID]*httpreassembly.Event
-	said map[httpreassembly.ConnID]*rules.Verdict
-	port uint16
+	t     testing.TB
+	set   *rules.Set
+	e     *Engine
+	at    capture.Time
+	out   []Finding
+	open  map[httpreassembly.ConnID]*httpreassembly.Event
+	slots map[httpreassembly.ConnID]int32
+	said  map[httpreassembly.ConnID]*rules.Verdict
+	port  uint16
 
 	forwarded string // X-Forwarded-For of the next call
 }
@@ -54,7 +55,7 @@ func newDrive(t testing.TB, o Options) *drive {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &drive{t: t, set: o.Rules, e: e, at: epoch, open: map[httpreassembly.ConnID]*httpreassembly.Event{}, said: map[httpreassembly.ConnID]*rules.Verdict{}}
+	return &drive{t: t, set: o.Rules, e: e, at: epoch, open: map[httpreassembly.ConnID]*httpreassembly.Event{}, slots: map[httpreassembly.ConnID]int32{}, said: map[httpreassembly.ConnID]*rules.Verdict{}}
 }
 
 // call opens a connection from client and sends body.
@@ -91,6 +92,12 @@ func (d *drive) answer(id httpreassembly.ConnID, status int) {
 
 func (d *drive) observe(ev *httpreassembly.Event, v *rules.Verdict) {
 	d.at++
+	slot, ok := d.slots[ev.Conn]
+	if !ok {
+		slot = int32(len(d.slots))
+		d.slots[ev.Conn] = slot
+	}
+	ev.Slot = slot
 	ev.At = d.at
 	d.out = d.e.Observe(d.out, ev, v)
 }

@@ -43,6 +43,18 @@ func FuzzEngine(f *testing.F) {
 				t.Fatalf("node %s counts wrong: %+v", n.name(), *n)
 			}
 		})
+		followed := 0
+		for slot, ci := range e.view.slots {
+			if ci == none {
+				continue
+			}
+			if followed++; e.view.conns.items[ci].slot != int32(slot) {
+				t.Fatalf("slot %d is of a connection that has slot %d", slot, e.view.conns.items[ci].slot)
+			}
+		}
+		if n := e.view.conns.inUse(); n != followed {
+			t.Fatalf("%d connections are held, %d slots", n, followed)
+		}
 		var snap Snapshot
 		e.Snapshot(&snap)
 	})
@@ -65,7 +77,8 @@ func fuzzStep(e *Engine, out []Finding, op, who byte, at capture.Time, xs map[by
 	id := httpreassembly.ConnID(who & 15)
 	flow := capture.Flow{Client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, who & 15}), 999),
 		Server: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1 + who>>5}), 14265)}
-	ev := httpreassembly.Event{At: at, Kind: fuzzKind(op), Conn: id, Flow: flow, By: httpreassembly.Side(who >> 4 & 3), Bytes: int64(op) - 1}
+	ev := httpreassembly.Event{At: at, Kind: fuzzKind(op), Slot: int32(who&15)%11 - 1, Conn: id, // two connections on some slots, and one on none
+		Flow: flow, By: httpreassembly.Side(who >> 4 & 3), Bytes: int64(op) - 1}
 	var v *rules.Verdict
 	switch ev.Kind {
 	case httpreassembly.RequestStarted, httpreassembly.RequestSeen, httpreassembly.ResponseSeen, httpreassembly.ExchangeDone:

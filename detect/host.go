@@ -166,8 +166,8 @@ func (v *view) setLocal(addrs []netip.Addr) {
 // and not known from the wire.
 func (v *view) reseed(at capture.Time, table []capture.Socket) {
 	known := make(map[capture.Flow]struct{})
-	for _, ci := range v.connOf {
-		if c := &v.conns.items[ci]; c.half {
+	for i := range v.conns.items {
+		if c := &v.conns.items[i]; c.half {
 			known[c.flow] = struct{}{}
 		}
 	}

@@ -193,8 +193,8 @@ func TestNothingLeaks(t *testing.T) {
 			_ = c
 		}
 		v := e.view
-		if v.calls.inUse() != 0 || v.conns.inUse() != 0 || len(v.connOf) != 0 {
-			t.Fatalf("seed %d: %d calls, %d connections, %d names left", seed, v.calls.inUse(), v.conns.inUse(), len(v.connOf))
+		if v.calls.inUse() != 0 || v.conns.inUse() != 0 || slices.ContainsFunc(v.slots, func(ci int32) bool { return ci != none }) {
+			t.Fatalf("seed %d: %d calls, %d connections left, slots %v", seed, v.calls.inUse(), v.conns.inUse(), v.slots)
 		}
 		v.each(func(n *node) {
 			if !n.idle() || n.half != 0 || n.held != 0 || n.doubted != 0 || n.serverClosed != 0 {

@@ -56,6 +56,7 @@ type input struct {
 
 // script turns a scenario's lines into inputs. See testdata/detect/README.
 type script struct {
+	slots  int32
 	inputs []input
 	conns  map[string]*client
 	ports  uint16
@@ -65,6 +66,7 @@ type script struct {
 // client is a connection of a script.
 type client struct {
 	id     httpreassembly.ConnID
+	slot   int32
 	flow   capture.Flow
 	opened capture.Time
 	x      *httpreassembly.Exchange
@@ -184,7 +186,7 @@ func (s *script) do(at capture.Time, action string, args []string, opts map[stri
 	case "syn", "refused", "knock", "closed_port":
 		kind := map[string]httpreassembly.Kind{"syn": httpreassembly.SynUnanswered, "refused": httpreassembly.Refused,
 			"knock": httpreassembly.Knocked, "closed_port": httpreassembly.PortRefused}[action]
-		s.event(at, httpreassembly.Event{Kind: kind, Conn: httpreassembly.ConnID(at), Flow: s.flow(opts)})
+		s.event(at, httpreassembly.Event{Kind: kind, Slot: -1, Conn: httpreassembly.ConnID(at), Flow: s.flow(opts)})
 	case "sample":
 		return s.sample(at, opts)
 	case "loss":
@@ -254,11 +256,12 @@ func (s *script) visit(at capture.Time, args []string, opts map[string]string) e
 func (s *script) act(at capture.Time, action string, args []string, opts map[string]string) error {
 	if action == "open" {
 		f := s.flow(opts)
-		c := &client{id: httpreassembly.ConnID(int64(at) + int64(s.ports)), flow: f, opened: at}
+		c := &client{id: httpreassembly.ConnID(int64(at) + int64(s.ports)), slot: s.slots, flow: f, opened: at}
+		s.slots++
 		s.conns[args[0]] = c
-		s.event(at, httpreassembly.Event{Kind: httpreassembly.Opened, Conn: c.id, Flow: f})
+		s.event(at, httpreassembly.Event{Kind: httpreassembly.Opened, Slot: c.slot, Conn: c.id, Flow: f})
 		if opts["half"] == "" {
-			s.event(at+1, httpreassembly.Event{Kind: httpreassembly.Established, Conn: c.id, Flow: f})
+			s.event(at+1, httpreassembly.Event{Kind: httpreassembly.Established, Slot: c.slot, Conn: c.id, Flow: f})
 		}
 		return nil
 	}
@@ -266,7 +269,7 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 	if c == nil {
 		return fmt.Errorf("no connection %s", args[0])
 	}
-	e := httpreassembly.Event{Conn: c.id, Flow: c.flow}
+	e := httpreassembly.Event{Slot: c.slot, Conn: c.id, Flow: c.flow}
 	kinds := map[string]httpreassembly.Kind{"head": httpreassembly.HeadSeen, "resent": httpreassembly.Retransmitting, "acked": httpreassembly.Acknowledged,
 		"choke": httpreassembly.WindowClosed, "progress": httpreassembly.ResponseProgress}
 	switch action {

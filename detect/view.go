@@ -19,11 +19,8 @@ type view struct {
 
 	calls  slab[call]
 	conns  slab[conn]
-	connOf map[httpreassembly.ConnID]int32
+	slots  []int32 // by Event.Slot: who had it last, in conns; none: nobody
 	queues queues
-	// The connection that look found last: events of one come in a row.
-	lastConn  httpreassembly.ConnID
-	lastIndex int32
 
 	visitors visitors
 	readings readings
@@ -47,11 +44,10 @@ type view struct {
 
 func newView(o *Options) *view {
 	return &view{
-		o:      o,
-		calls:  slab[call]{max: o.MaxCalls},
-		conns:  slab[conn]{max: o.MaxConns},
-		connOf: make(map[httpreassembly.ConnID]int32),
-		queues: newQueues(), lastIndex: none,
+		o:        o,
+		calls:    slab[call]{max: o.MaxCalls},
+		conns:    slab[conn]{max: o.MaxConns},
+		queues:   newQueues(),
 		visitors: visitors{slab: slab[visitor]{max: o.MaxVisitors}, by: make(map[visitorKey]int32), lru: emptyList},
 		nextDue:  never,
 		others:   &node{cw: emptyList},
@@ -143,7 +139,7 @@ func (v *view) established(ev *httpreassembly.Event) {
 }
 
 func (v *view) requestStarted(ev *httpreassembly.Event) {
-	ci := v.look(ev.Conn)
+	ci := v.look(ev)
 	if ci == none {
 		return
 	}
@@ -155,7 +151,7 @@ func (v *view) requestStarted(ev *httpreassembly.Event) {
 
 // wire folds what the kernels do about a connection's bytes.
 func (v *view) wire(ev *httpreassembly.Event) {
-	ci := v.look(ev.Conn)
+	ci := v.look(ev)
 	if ci == none {
 		return
 	}
@@ -221,7 +217,7 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n := v.find(ev.Flow.Server)
 	n.answered(ev.At)
 	n.served = max(n.served, ev.Conn)
-	if ci := v.look(ev.Conn); ci != none {
+	if ci := v.look(ev); ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
 			cell := v.calls.items[i].node.cell(v.calls.items[i].verdict.Command)
 			cell.endings.turn(ev.At)
@@ -235,7 +231,7 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 			v.conns.items[ci].early = int32(ev.Exchange.Depth)
 		}
 	}
-	if ci := v.look(ev.Conn); ci != none {
+	if ci := v.look(ev); ci != none {
 		v.conns.items[ci].answering = true
 		v.reacted(ci, ev.At)
 	}
@@ -250,7 +246,7 @@ func (v *view) exchangeDone(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		v.loss.saw(ev.At, 2+uint64(x.ResponseBytes)/segmentBytes, uint64(x.ResponseBytes))
 	}
 	v.ended(n, ev, verdict)
-	ci := v.look(ev.Conn)
+	ci := v.look(ev)
 	if ci == none {
 		return
 	}
@@ -284,7 +280,7 @@ func (v *view) gap(ev *httpreassembly.Event) {
 		bytes = uint64(ev.Bytes)
 	}
 	v.loss.gap(ev.At, bytes)
-	if ci := v.look(ev.Conn); ci != none {
+	if ci := v.look(ev); ci != none {
 		v.conns.items[ci].gap = true
 	}
 }

@@ -35,8 +35,8 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		d.observe(&httpreassembly.Event{Kind: httpreassembly.Opened, Conn: id, Flow: f}, nil)
 		d.observe(&httpreassembly.Event{Kind: httpreassembly.Established, Conn: id, Flow: f}, nil)
 	}
-	if d.e.view.look(hangs) == none || d.e.view.conns.inUse() > 100 || d.e.Stats().ConnsEvicted == 0 {
-		t.Errorf("%d connections, %d evicted, the call that hangs is followed: %v", d.e.view.conns.inUse(), d.e.Stats().ConnsEvicted, d.e.view.look(hangs) != none)
+	if d.e.view.look(d.open[hangs]) == none || d.e.view.conns.inUse() > 100 || d.e.Stats().ConnsEvicted == 0 {
+		t.Errorf("%d connections, %d evicted, the call that hangs is followed: %v", d.e.view.conns.inUse(), d.e.Stats().ConnsEvicted, d.e.view.look(d.open[hangs]) != none)
 	}
 }
 

@@ -23,7 +23,9 @@ func (t *Tracker) choke(c *conn, dir capture.Dir, at capture.Time) {
 	if h.choked {
 		k = WindowClosed
 	}
-	t.emit(Event{At: at, Kind: k, Conn: c.conn, Flow: c.flow, Dir: dir, Bytes: c.bytes[dir]})
+	e := c.event(at, k)
+	e.Dir, e.Bytes = dir, c.bytes[dir]
+	t.emit(e)
 }
 
 // resend notes that bytes of dir up to end came again.
@@ -33,7 +35,9 @@ func (t *Tracker) resend(c *conn, dir capture.Dir, at capture.Time, end seq) {
 		return // the other end has them: an acknowledgement was lost, or late
 	}
 	h.resent = true
-	t.emit(Event{At: at, Kind: Retransmitting, Conn: c.conn, Flow: c.flow, Dir: dir})
+	e := c.event(at, Retransmitting)
+	e.Dir = dir
+	t.emit(e)
 }
 
 // content reports whether a stream in state s is inside the content of a
@@ -47,7 +51,7 @@ func (m *messages) headSeen(f *feed) {
 		return
 	}
 	m.cur.flags |= headTold
-	f.sh.emit(Event{At: f.at, Kind: HeadSeen, Conn: f.id.conn, Flow: f.id.flow})
+	f.sh.emit(f.id.event(f.at, HeadSeen))
 }
 
 // progressEvery separates two ResponseProgress of an answer.
@@ -63,7 +67,9 @@ func (m *messages) progress(f *feed, x *call) {
 		return
 	}
 	x.told = f.at
-	f.sh.emit(Event{At: f.at, Kind: ResponseProgress, Conn: f.id.conn, Flow: f.id.flow, Bytes: x.ResponseBytes})
+	e := f.id.event(f.at, ResponseProgress)
+	e.Bytes = x.ResponseBytes
+	f.sh.emit(e)
 }
 
 // perimeter looks at a segment of a port that is not watched. Both facts stand
@@ -71,7 +77,7 @@ func (m *messages) progress(f *feed, x *call) {
 // listens for with RST, ACK and the sequence number 0 (RFC 9293 3.10.7.1).
 func (t *Tracker) perimeter(s *capture.Segment) {
 	const mask = capture.SYN | capture.RST | capture.ACK | capture.FIN
-	e := Event{At: s.At, Conn: ConnID(s.At)}
+	e := Event{At: s.At, Slot: -1, Conn: ConnID(s.At)}
 	switch s.Flags & mask {
 	case capture.SYN:
 		e.Kind, e.Flow = Knocked, flowOf(s, capture.ToServer)

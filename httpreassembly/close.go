@@ -42,7 +42,8 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 		t.closed(c, at, side(dir), ByFIN)
 		return
 	}
-	e := Event{At: at, Kind: HalfClosed, By: side(dir), Conn: c.conn, Flow: c.flow}
+	e := c.event(at, HalfClosed)
+	e.By = side(dir)
 	if dir == capture.ToServer {
 		c.closeWait = at
 		t.setState(c, StateHalfClosed)
@@ -84,7 +85,7 @@ func (t *Tracker) reset(c *conn, dir capture.Dir, s *capture.Segment) {
 // means the end of the zombies of that port is for the detectors to say: they
 // may be in another shard.
 func (t *Tracker) refused(c *conn, at capture.Time) {
-	t.emit(Event{At: at, Kind: Refused, Conn: c.conn, Flow: c.flow})
+	t.emit(c.event(at, Refused))
 	t.free(c, at, ByRST)
 }
 
@@ -154,7 +155,8 @@ func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
 // report emits Closed.
 func (t *Tracker) report(c *conn, at capture.Time, by Side, how How) {
 	t.stats.Closed++
-	e := Event{At: at, Kind: Closed, By: by, How: how, Conn: c.conn, Flow: c.flow, Summary: t.summary(c)}
+	e := c.event(at, Closed)
+	e.By, e.How, e.Summary = by, how, t.summary(c)
 	t.emit(e)
 }
 

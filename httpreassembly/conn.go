@@ -22,7 +22,6 @@ type conn struct {
 
 	prev, next *conn // in the list of its class, or next in the free list
 	hash       uint32
-	ref        uint32
 	timer      int32 // index in the timers' heap; -1: none
 
 	history history
@@ -100,13 +99,15 @@ func (t *Tracker) open(c *conn, at capture.Time, s ConnState, midStream bool) {
 	t.setState(c, s)
 	c.flags |= opened
 	t.stats.Opened++
-	t.emit(Event{At: at, Kind: Opened, Conn: c.conn, Flow: c.flow, MidStream: midStream})
+	e := c.event(at, Opened)
+	e.MidStream = midStream
+	t.emit(e)
 }
 
 // established moves c from the half-open ones to those that may be idle.
 func (t *Tracker) established(c *conn) {
 	if c.state == StateHandshake {
-		t.emit(Event{At: c.last, Kind: Established, Conn: c.conn, Flow: c.flow})
+		t.emit(c.event(c.last, Established))
 	}
 	t.setState(c, StateOpen)
 	t.classify(c, live)
@@ -129,7 +130,9 @@ func (t *Tracker) lose(c *conn, dir capture.Dir, at capture.Time, n int64) {
 	t.stats.Gaps++
 	t.stats.GapBytes += uint64(n)
 	c.history.note(dir, 'g')
-	t.emit(Event{At: at, Kind: Gap, Conn: c.conn, Flow: c.flow, Dir: dir, Bytes: n})
+	e := c.event(at, Gap)
+	e.Dir, e.Bytes = dir, n
+	t.emit(e)
 	k := len(t.out)
 	t.messages(c).hole(&t.shared, &c.ident, dir, at, n)
 	t.told(c, k)

@@ -101,7 +101,12 @@ type Event struct {
 	MidStream bool // Opened: picked up without its handshake
 	// Early is set in RequestSeen when the final answer had begun before the
 	// request was whole, and in the ResponseSeen of that answer.
-	Early    bool
+	Early bool
+	// Slot is a small number, unique among the connections alive in one
+	// Tracker: an index for side tables of later stages. It is given to another
+	// connection when nothing more will be told of this one, its exchanges
+	// included. -1: Conn is no connection's (Knocked, PortRefused, LevelChanged).
+	Slot     int32
 	Conn     ConnID
 	Flow     capture.Flow
 	Bytes    int64       // Gap: how many bytes, -1 if unknown; ResponseProgress, WindowClosed, WindowOpened

@@ -76,7 +76,9 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		p.acked = ack
 		if p.resent {
 			p.resent = false
-			t.emit(Event{At: s.At, Kind: Acknowledged, Conn: c.conn, Flow: c.flow, Dir: dir.Reverse()})
+			e := c.event(s.At, Acknowledged)
+			e.Dir = dir.Reverse()
+			t.emit(e)
 		}
 	case ack.sub(p.next) < maxJump && !(dir == capture.ToServer && c.has(distrusted)):
 		p.acked = ack

@@ -108,7 +108,7 @@ func (t *Tracker) unanswered(c *conn, at capture.Time) {
 		return
 	}
 	c.flags |= synReported
-	t.emit(Event{At: at, Kind: SynUnanswered, Conn: c.conn, Flow: c.flow})
+	t.emit(c.event(at, SynUnanswered))
 }
 
 // synAck handles the server's answer to a SYN.

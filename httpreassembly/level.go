@@ -80,7 +80,7 @@ func (t *Tracker) relevel() {
 	}
 	t.level, t.stats.Level = now, now
 	t.watchLevel()
-	t.emit(Event{At: t.now, Kind: LevelChanged, Bytes: int64(now)})
+	t.emit(Event{At: t.now, Kind: LevelChanged, Slot: -1, Bytes: int64(now)})
 	if now > was {
 		t.squeeze()
 	}
@@ -194,7 +194,9 @@ func (sh *shared) part(f *feed, x *call, p []byte) {
 		return
 	}
 	sh.parts = append(sh.parts, p)
-	sh.emit(Event{At: f.at, Kind: BodyPart, Conn: f.id.conn, Flow: f.id.flow, Bytes: int64(len(sh.parts) - 1), Exchange: &x.Exchange})
+	e := f.id.event(f.at, BodyPart)
+	e.Bytes, e.Exchange = int64(len(sh.parts)-1), &x.Exchange
+	sh.emit(e)
 }
 
 // Part returns the bytes of a BodyPart. They hold until the next call of the

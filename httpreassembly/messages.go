@@ -155,7 +155,9 @@ func (m *messages) oddity(f *feed, o Oddity, detail string) {
 }
 
 func (f *feed) emit(k Kind, x *call) {
-	f.sh.emit(Event{At: f.at, Kind: k, Conn: f.id.conn, Flow: f.id.flow, Exchange: &x.Exchange})
+	e := f.id.event(f.at, k)
+	e.Exchange = &x.Exchange
+	f.sh.emit(e)
 }
 
 // owed returns how many requests were seen whole whose final answer has not

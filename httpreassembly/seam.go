@@ -26,15 +26,23 @@ type shared struct {
 type ident struct {
 	conn ConnID
 	flow capture.Flow
+	ref  uint32 // of the slab, from 1
 }
 
 // emit appends an Event.
 func (sh *shared) emit(e Event) { sh.out = append(sh.out, e) }
 
+// event begins an Event of a connection.
+func (id *ident) event(at capture.Time, k Kind) Event {
+	return Event{At: at, Kind: k, Slot: int32(id.ref) - 1, Conn: id.conn, Flow: id.flow}
+}
+
 // odd counts an oddity and reports it. detail is ours, never the wire's.
 func (sh *shared) odd(id *ident, at capture.Time, dir capture.Dir, o Oddity, detail string) {
 	sh.stats.Oddities[o]++
-	sh.emit(Event{At: at, Kind: Odd, Conn: id.conn, Flow: id.flow, Dir: dir, Odd: o, Detail: detail})
+	e := id.event(at, Odd)
+	e.Dir, e.Odd, e.Detail = dir, o, detail
+	sh.emit(e)
 }
 
 // reserve asks for n more bytes of buffer of the global budget

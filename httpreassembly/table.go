@@ -124,12 +124,12 @@ func (sl *slab) get() *conn {
 	c := sl.free
 	sl.free = c.next
 	ref := c.ref
-	*c = conn{ref: ref, timer: -1, flags: used}
+	*c = conn{ident: ident{ref: ref}, timer: -1, flags: used}
 	return c
 }
 
 func (sl *slab) put(c *conn) {
-	*c = conn{ref: c.ref, timer: -1, next: sl.free}
+	*c = conn{ident: ident{ref: c.ref}, timer: -1, next: sl.free}
 	sl.free = c
 }
 

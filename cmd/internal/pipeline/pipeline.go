@@ -245,15 +245,20 @@ func (p *Pipeline) merge() {
 	}
 	for {
 		var first *shard
-		for _, sh := range p.shards {
+		which := 0
+		for i, sh := range p.shards {
 			if sh.next < len(sh.events) && (first == nil || before(&sh.events[sh.next], &first.events[first.next])) {
-				first = sh
+				first, which = sh, i
 			}
 		}
 		if first == nil {
 			return
 		}
-		p.event(&first.events[first.next], first.verdicts[first.next])
+		ev := &first.events[first.next]
+		if ev.Slot >= 0 { // unique in its tracker: make it so among all
+			ev.Slot = ev.Slot*int32(len(p.shards)) + int32(which)
+		}
+		p.event(ev, first.verdicts[first.next])
 		first.next++
 	}
 }
