@@ -25,6 +25,7 @@ type outputs struct {
 	sinks    []pipeline.Sink
 	metrics  *metrics.Metrics
 	records  *records.Writer     // nil: not asked for
+	queue    *recordQueue        // valid iff records is not nil
 	evidence *evidence.Collector // nil: not asked for
 	tally    tally
 	snap     detect.Snapshot
@@ -40,7 +41,7 @@ func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Optio
 	out.sinks = []pipeline.Sink{out.metrics, report.NewLog(log), &out.tally}
 	for _, open := range []func() error{
 		func() error { return out.openMetrics(f.metrics, log) },
-		func() error { return out.openRecords(std, f, o) },
+		func() error { return out.openRecords(std, f, log, o) },
 		func() error { return out.openNotify(f.notify, log) },
 		func() error { return out.openEvidence(f, log, o) },
 	} {
@@ -64,7 +65,7 @@ func (out *outputs) openMetrics(addr string, log zerolog.Logger) error {
 	return nil
 }
 
-func (out *outputs) openRecords(std stdio, f *watchFlags, o pipeline.Options) error {
+func (out *outputs) openRecords(std stdio, f *watchFlags, log zerolog.Logger, o pipeline.Options) error {
 	if f.records == "" {
 		return nil
 	}
@@ -79,9 +80,14 @@ func (out *outputs) openRecords(std stdio, f *watchFlags, o pipeline.Options) er
 		}
 		w, shut = file, file.Close
 	}
-	out.records = records.New(w, ro)
-	out.closers = append(out.closers, func() error { return errors.Join(out.records.Flush(), shut()) })
+	out.queue = newRecordQueue(w, log)
+	out.records = records.New(out.queue, ro)
+	out.closers = append(out.closers, func() error {
+		out.flushRecords()
+		return errors.Join(out.queue.close(drain), shut())
+	})
 	out.sinks = append(out.sinks, out.records)
+	out.metrics.Records(out.queue.stats)
 	return nil
 }
 
@@ -149,9 +155,17 @@ func (out *outputs) openEvidence(f *watchFlags, log zerolog.Logger, o pipeline.O
 func (out *outputs) publish(pipe *pipeline.Pipeline) {
 	pipe.Snapshot(&out.snap)
 	out.metrics.Publish(pipe.Stats(), &out.snap)
-	if out.records != nil {
-		out.records.Flush() // the error is kept, and ends the run's report
+	out.flushRecords()
+}
+
+// flushRecords hands the records so far to their queue, and tells it how many
+// it refused.
+func (out *outputs) flushRecords() {
+	if out.records == nil {
+		return
 	}
+	out.records.Flush() // the queue gives no error but that it is full
+	out.queue.dropped.Store(out.records.Unwritten())
 }
 
 func (out *outputs) close() error {

@@ -141,6 +141,9 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 		out.records.Summary(pipe.Stats())
 	}
 	out.tally.write(std.err, src.Stats(), pipe.Stats())
+	if out.records != nil && out.records.Unwritten() > 0 {
+		fmt.Fprintf(std.err, "%d records dropped\n", out.records.Unwritten())
+	}
 	return err
 }
 

@@ -108,11 +108,13 @@
 //
 // # loss
 //
-// Packets were dropped, or holes seen. Holes of a second are one line.
+// Packets were dropped, or holes seen, or records themselves. Holes of a second are one line.
 //
 //	time
 //	kernel, interface  packets dropped
 //	gaps, gap_bytes    holes in connections, and their size where it is known
+//	records            records that would stand here: a live run does not wait for a full disk or a
+//	                   reader that has stopped
 //
 // # level
 //
@@ -152,5 +154,6 @@
 //	skipped          frames that are no TCP segment: reason -> count
 //	refused, syn_unanswered  connections that never came to be
 //	lost_packets, gap_bytes
+//	records_dropped  in a live run; see loss
 //	bounds           what was given up because a bound of --memory was reached: name -> count
 package records

@@ -110,6 +110,9 @@ func (r *Writer) Summary(st pipeline.Stats) {
 	l.uint("syn_unanswered", t.unanswered)
 	l.uint("lost_packets", st.Loss.Kernel+st.Loss.Interface)
 	l.uint("gap_bytes", st.Tracker.GapBytes)
+	if r.unwritten > 0 {
+		l.uint("records_dropped", r.unwritten)
+	}
 	if reached := st.Bounds(); len(reached) > 0 {
 		l.open("bounds", '{')
 		for _, b := range reached {

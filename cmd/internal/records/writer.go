@@ -1,6 +1,7 @@
 package records
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"strconv"
@@ -44,16 +45,25 @@ const (
 	NoExchanges
 )
 
+// ErrFull is how the io.Writer of a live run refuses a block, for it must not
+// make the pipeline wait: the block's lines are dropped and counted, the
+// stream goes on, and a loss record says so at the place where they would
+// stand.
+var ErrFull = errors.New("no room for records")
+
 // Writer writes the stream. It is a pipeline.Sink. The first error of the
-// io.Writer stops it: what follows is counted by Unwritten, not kept, and Err
-// tells. It is not safe for concurrent use: the pipeline's goroutine owns it.
+// io.Writer other than ErrFull stops it: what follows is counted by Unwritten,
+// not kept, and Err tells. It is not safe for concurrent use: the pipeline's
+// goroutine owns it.
 type Writer struct {
 	w         io.Writer
 	opts      Options
 	l         line
 	scratch   []byte // a field before it is quoted
 	err       error
+	now       capture.Time
 	lines     uint64 // in l.b
+	missing   uint64 // lines refused since the last block that was taken; l.b begins with their loss record
 	unwritten uint64
 	holes     holes
 	tally     tally
@@ -90,16 +100,33 @@ func (r *Writer) done() {
 }
 
 func (r *Writer) drain() {
-	if len(r.l.b) == 0 {
-		return
+	if len(r.l.b) == 0 || r.lines == 0 && r.missing > 0 {
+		return // nothing, or nothing new behind a hole
 	}
 	if r.err == nil {
 		_, r.err = r.w.Write(r.l.b)
 	}
-	if r.err != nil {
-		r.unwritten += r.lines
-	}
+	lines := r.lines
 	r.l.b, r.lines = r.l.b[:0], 0
+	switch {
+	case r.err == nil:
+		r.missing = 0
+		return
+	case errors.Is(r.err, ErrFull):
+		r.err = nil
+		r.missing += lines
+		r.refused()
+	}
+	r.unwritten += lines
+}
+
+// refused begins a block with the loss record of those before it. It is not
+// counted: when the block is refused as well, the next begins with another.
+func (r *Writer) refused() {
+	r.l.begin("loss")
+	r.l.time("time", r.now)
+	r.l.uint("records", r.missing)
+	r.l.end()
 }
 
 // Flush hands what is buffered to the io.Writer and returns the first error
@@ -112,8 +139,8 @@ func (r *Writer) Flush() error {
 // Err returns the first error the io.Writer gave.
 func (r *Writer) Err() error { return r.err }
 
-// Unwritten counts the lines lost to Err; a block that was written in part
-// counts whole.
+// Unwritten counts the lines lost to Err or refused; a block that was written
+// in part counts whole.
 func (r *Writer) Unwritten() uint64 { return r.unwritten }
 
 // Event implements pipeline.Sink.
@@ -193,6 +220,7 @@ func (h *holes) add(ev *httpreassembly.Event) {
 // settle writes the holes seen so far once a second has passed since the
 // first of them.
 func (r *Writer) settle(now capture.Time) {
+	r.now = now
 	if r.holes.n > 0 && now.Sub(r.holes.since) >= time.Second {
 		r.writeHoles()
 	}
