@@ -20,7 +20,7 @@ type api struct {
 	key     string // valid iff by is not byRoute
 	keyID   int    // index into Set.keys
 	whyKey  string
-	exact   map[string]*Command
+	exact   words[*Command]
 	folded  map[string]*Command // by lower case; nil if case matters
 	globs   []glob
 	routes  node
@@ -60,7 +60,7 @@ func (a *api) find(v *value) *Command {
 	if !whole || v.cut || v.kind != KindString {
 		return nil
 	}
-	if c := a.exact[string(name)]; c != nil {
+	if c, ok := a.exact.get(name); ok {
 		return c
 	}
 	if a.folded != nil {

@@ -19,19 +19,24 @@ const (
 // by method and path. It never fails; what it cannot name is Other. The body
 // goes first since IRI reads a command under any path, and a path can be
 // chosen by the client to look harmless.
-func (s *Set) Classify(r *Request) Verdict {
-	v := Verdict{Calls: 1, Shape: Shape{params: &s.params}}
+func (s *Set) Classify(r *Request) (v Verdict) {
+	s.Judge(&v, r)
+	return v
+}
+
+// Judge is Classify into v, whatever was there: a Verdict is large.
+func (s *Set) Judge(v *Verdict, r *Request) {
+	*v = Verdict{Calls: 1, Shape: Shape{params: &s.params}}
 	v.Cut = r.BodyBytes > int64(len(r.Body))
 	if c := s.fallback.options; c != nil && string(r.Method) == "OPTIONS" {
 		v.Command, v.Why = c, whyOptions
-		return v
+		return
 	}
 	if len(r.ContentEncoding) == 0 || len(r.Body) == 0 {
-		s.classify(&v, r, r.Body)
+		s.classify(v, r, r.Body)
 	} else {
-		s.classifyEncoded(&v, r)
+		s.classifyEncoded(v, r)
 	}
-	return v
 }
 
 // document is what the body's JSON said about commands.
@@ -193,7 +198,7 @@ func (s *Set) member(keys *[maxKeys]found, shape *Shape, key, val *value) int {
 	name, whole := key.decode(buf[:0])
 	id, known := uint8(0), false
 	if whole {
-		id, known = s.byName[string(name)]
+		id, known = s.byName.get(name)
 	}
 	switch {
 	case known && id > maxParams:
@@ -223,7 +228,7 @@ func (s *Set) query(v *Verdict, query []byte) {
 		if isNumber(text) {
 			val.kind = KindNumber
 		}
-		if id, ok := s.byName[string(name)]; ok && id < maxParams {
+		if id, ok := s.byName.get(name); ok && id < maxParams {
 			v.Shape.add(id, &val)
 		} else {
 			v.Shape.others = saturate(v.Shape.others)

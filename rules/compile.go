@@ -27,7 +27,7 @@ type compiler struct {
 }
 
 func compile(f *fileSpec) (*Set, []error) {
-	c := &compiler{set: &Set{byName: map[string]uint8{}}}
+	c := &compiler{set: &Set{}}
 	for i := range f.classes {
 		b := &f.classes[i]
 		c.classes[i].warn, c.classes[i].critical = c.budgets(b, "class "+classNames[i], 0, 0)
@@ -82,7 +82,7 @@ func (c *compiler) budgets(b *budgetSpec, what string, warn, critical time.Durat
 }
 
 func (c *compiler) api(spec *apiSpec) {
-	a := &api{name: spec.name, exact: map[string]*Command{}}
+	a := &api{name: spec.name}
 	if spec.by == nil {
 		c.fail(spec.at, "add named_by: json-key, json-rpc or route", "API %s does not say what names its commands", a.name)
 		return
@@ -129,7 +129,7 @@ func (c *compiler) key(a *api, spec *apiSpec) bool {
 // param adds a parameter name to those that the whole Set knows. One name
 // means one thing, whatever the API: the last file that lists it decides.
 func (c *compiler) param(api string, p paramSpec) {
-	if id, ok := c.set.byName[p.name]; ok {
+	if id, ok := c.set.byName.get([]byte(p.name)); ok {
 		c.set.params[id].keep = p.keep
 		return
 	}
@@ -137,7 +137,7 @@ func (c *compiler) param(api string, p paramSpec) {
 		c.fail(p.at, "", "more than %d parameter names", maxParams)
 		return
 	}
-	c.set.byName[p.name] = uint8(len(c.set.params))
+	c.set.byName.set(p.name, uint8(len(c.set.params)))
 	p.api = api
 	c.set.params = append(c.set.params, p.param)
 }
@@ -167,7 +167,7 @@ func (c *compiler) keys() {
 		return
 	}
 	for i, k := range s.keys {
-		s.byName[k] = uint8(255 - i)
+		s.byName.set(k, uint8(255-i))
 	}
 }
 
@@ -200,7 +200,7 @@ func (c *compiler) command(a *api, spec *commandSpec) {
 }
 
 func (c *compiler) plain(a *api, at place, cmd *Command) {
-	a.exact[cmd.Name] = cmd
+	a.exact.set(cmd.Name, cmd)
 	if a.folded == nil {
 		return
 	}

@@ -274,7 +274,7 @@ func (x *checked) argument(f string, arg *ast.StringNode) {
 		}
 		return
 	}
-	id, ok := x.c.set.byName[arg.Value]
+	id, ok := x.c.set.byName.get([]byte(arg.Value))
 	if !ok || int(id) >= len(x.c.set.params) {
 		names := make([]string, len(x.c.set.params))
 		for i := range x.c.set.params {

@@ -1,6 +1,10 @@
 package rules
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // scanner reads the top level of a JSON text in one pass, without allocation
 // or recursion. It accepts more than RFC 8259 does, because the nodes do: IRI
@@ -227,6 +231,13 @@ func (s *scanner) quoted(v *value) {
 	q := s.b[s.i]
 	s.i++
 	start := s.i
+	if n := shortText(s.b[start:], q); n >= 0 {
+		v.text = s.b[start : start+n]
+		v.n = n
+		s.i = start + n + 1
+		s.work += n + 1
+		return
+	}
 	end := s.find(s.i, q)
 	for {
 		n := bytes.IndexByte(s.b[s.i:end], '\\')
@@ -245,6 +256,25 @@ func (s *scanner) quoted(v *value) {
 	v.cut = end == len(s.b)
 	s.i = min(end+1, len(s.b))
 	v.n = len(v.text)
+}
+
+// shortText returns how long the text is that q ends, if that is within the
+// first words of b and no backslash comes before; else -1. Names are short,
+// and for them the two searches below take longer than all the rest.
+func shortText(b []byte, q byte) int {
+	const low, high, words = 0x0101010101010101, 0x8080808080808080, 3
+	quote := uint64(q) * low
+	for n := 0; n < 8*words && n+8 <= len(b); n += 8 {
+		x := binary.LittleEndian.Uint64(b[n:])
+		y, z := x^quote, x^'\\'*low
+		if m := ((y-low)&^y | (z-low)&^z) & high; m != 0 { // the lowest mark is exact
+			if n += bits.TrailingZeros64(m) / 8; b[n] == q {
+				return n
+			}
+			return -1
+		}
+	}
+	return -1
 }
 
 // find returns where c is from i on, the input's length if it is not.

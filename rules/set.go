@@ -12,9 +12,9 @@ type Set struct {
 	apis       []*api // the ones Classify asks, in order
 	fallback   *api   // whose Other names what nothing else does
 	params     []param
-	byName     map[string]uint8 // index into params; 255 - index into keys above maxParams
-	keys       []string         // the JSON keys that name commands
-	versionKey int              // index into keys; valid iff an API is byJSONRPC
+	byName     words[uint8] // index into params; 255 - index into keys above maxParams
+	keys       []string     // the JSON keys that name commands
+	versionKey int          // index into keys; valid iff an API is byJSONRPC
 	classes    [len(classNames)]struct{ warn, critical time.Duration }
 	settings   []Setting
 	alerts     []*AlertRule

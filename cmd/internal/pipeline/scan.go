@@ -60,20 +60,23 @@ func (cs *contents) begin(set *rules.Set, x *httpreassembly.Exchange, p []byte) 
 	return c
 }
 
-// end forgets x's content and returns its verdict; ok is false if it was not
-// read in parts.
-func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange) (v rules.Verdict, ok bool) {
+// end forgets x's content and puts its verdict into v; it returns false, and
+// leaves v alone, if the content was not read in parts.
+func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange, v *rules.Verdict) bool {
 	if len(cs.refused) > 0 {
 		delete(cs.refused, x.Slot)
 	}
+	if len(cs.open) == 0 {
+		return false
+	}
 	c := cs.open[x.Slot]
 	if c == nil {
-		return v, false
+		return false
 	}
 	delete(cs.open, x.Slot)
-	v = c.verdict
+	*v = c.verdict
 	if c.scan != nil {
-		v = c.scan.Classify(requestOf(x))
+		*v = c.scan.Classify(requestOf(x))
 	}
 	if c.set != set { // the rules were reloaded meanwhile: an index keeps its meaning
 		v.Command = set.Commands()[v.Command.Index]
@@ -81,7 +84,7 @@ func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange) (v rules.Ver
 			v.Batch[i].Command = set.Commands()[v.Batch[i].Command.Index]
 		}
 	}
-	return v, true
+	return true
 }
 
 func requestOf(x *httpreassembly.Exchange) *rules.Request {

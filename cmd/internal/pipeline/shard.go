@@ -81,10 +81,11 @@ func (sh *shard) classify(n int) {
 		case httpreassembly.RequestStarted:
 			v.Command = nil
 		case httpreassembly.RequestSeen:
-			*v = sh.judge(x)
+			sh.judge(v, x)
 		case httpreassembly.ExchangeDone:
 			if x.RequestEnd == 0 {
-				sh.contents.end(sh.rules, x) // it never was whole
+				var none rules.Verdict // it never was whole
+				sh.contents.end(sh.rules, x, &none)
 			}
 		}
 		if v.Command == nil {
@@ -96,11 +97,10 @@ func (sh *shard) classify(n int) {
 }
 
 // judge names the command of x, whose request is whole.
-func (sh *shard) judge(x *httpreassembly.Exchange) rules.Verdict {
-	if v, ok := sh.contents.end(sh.rules, x); ok {
-		return v
+func (sh *shard) judge(v *rules.Verdict, x *httpreassembly.Exchange) {
+	if !sh.contents.end(sh.rules, x, v) {
+		sh.rules.Judge(v, requestOf(x))
 	}
-	return sh.rules.Classify(requestOf(x))
 }
 
 func (sh *shard) slot(i int32) *rules.Verdict {
