@@ -9,11 +9,26 @@ func (m *messages) body(f *feed, s *stream, b []byte) int {
 		n = int(min(int64(n), s.left))
 		s.left -= int64(n)
 	}
-	m.content(f, b[:n], s.left)
+	if x := m.cur; f.dir == capture.ToServer && s.left == 0 && x != nil && x.lend(f.sh, b[:n]) {
+		x.count(f.dir, int64(n))
+	} else {
+		m.content(f, b[:n], s.left)
+	}
 	if s.state == inBody && s.left == 0 {
 		m.messageDone(f, s)
 	}
 	return n
+}
+
+// lend makes p, which is the rest of x's content of known length, its Body
+// without a copy, if it is all of it: the request is told before p goes.
+func (x *call) lend(sh *shared, p []byte) bool {
+	if len(x.Body) > 0 || x.has(bodyCut|bodyParts) || len(p) > sh.bodyLimit() {
+		return false
+	}
+	x.Body = p[:len(p):len(p)]
+	x.flags |= bodyLent
+	return true
 }
 
 // content takes p, content without its framing, in; at least left bytes of

@@ -129,10 +129,10 @@ func (p *httpPlayer) bytes(dir capture.Dir, at capture.Time, what string, cut cu
 		n := cut(len(b))
 		piece := append([]byte(nil), b[:n]...)
 		p.m.bytes(&p.sh, &p.id, dir, at, piece)
+		p.tell()
 		for i := range piece {
 			piece[i] = 0xee // it was not to be kept
 		}
-		p.tell()
 		b = b[n:]
 		at++
 	}

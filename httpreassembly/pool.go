@@ -32,6 +32,7 @@ const (
 	bodySpent                         // Body is not charged any more
 	isOwed                            // HTTP/2: the request is whole, the answer has not begun
 	bodyParts                         // the content is handed on as BodyPart
+	bodyLent                          // Body is the segment's own memory
 )
 
 func (x *call) has(f callFlags) bool { return x.flags&f != 0 }
@@ -123,7 +124,7 @@ func (sh *shared) take() *call {
 func (p *exchangePool) spend(x *call) {
 	if cap(x.Body) > 0 {
 		x.flags |= bodySpent
-		*p.ledger -= int64(cap(x.Body))
+		*p.ledger -= int64(x.bodyCost())
 		p.seen = append(p.seen, x)
 	}
 }
@@ -133,7 +134,7 @@ func (p *exchangePool) retire(x *call) {
 	p.alive--
 	n := cap(x.text) + cap(x.ResponseTail)
 	if !x.has(bodySpent) {
-		n += cap(x.Body)
+		n += x.bodyCost()
 	}
 	*p.ledger -= int64(n)
 	p.done = append(p.done, x)
@@ -144,13 +145,12 @@ func (p *exchangePool) recycle() { p.reuse(&p.spentCalls) }
 
 func (p *exchangePool) reuse(s *spentCalls) {
 	for _, x := range s.seen {
-		p.store(x.Body)
-		x.Body = nil
+		p.storeBody(x)
 	}
 	clear(s.seen)
 	s.seen = s.seen[:0]
 	for _, x := range s.done {
-		p.store(x.Body)
+		p.storeBody(x)
 		p.store(x.text)
 		p.store(x.ResponseTail)
 		*x = call{Exchange: Exchange{Slot: x.Slot}, next: p.free}
@@ -163,6 +163,22 @@ func (p *exchangePool) reuse(s *spentCalls) {
 	}
 	clear(s.parted)
 	s.parted = s.parted[:0]
+}
+
+// bodyCost is what x is charged for its Body.
+func (x *call) bodyCost() int {
+	if x.has(bodyLent) {
+		return 0
+	}
+	return cap(x.Body)
+}
+
+// storeBody keeps the buffer of x's Body, if it is one, for later.
+func (p *exchangePool) storeBody(x *call) {
+	if !x.has(bodyLent) {
+		p.store(x.Body)
+	}
+	x.Body = nil
 }
 
 // give takes back the buffer b, which no Event points to.
