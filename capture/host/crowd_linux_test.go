@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -35,7 +36,9 @@ func gather(b testing.TB, n int) crowd {
 	ownNamespace(b)
 	allowFiles(b, 2*min(n, perHolder)+200)
 	const port = 14265
-	file := os.NewFile(uintptr(bareListener(b, port)), "listener")
+	fd, err := listenOn(port, 1)
+	check(b, err)
+	file := os.NewFile(uintptr(fd), "listener")
 	b.Cleanup(func() { file.Close() })
 	for i := 0; i*perHolder < n; i++ {
 		startHolder(b, file, port, i, min(perHolder, n-i*perHolder))
@@ -62,40 +65,55 @@ func startHolder(b testing.TB, listener *os.File, port uint16, i, n int) {
 	}
 }
 
-// TestMain is the holder when startHolder asks for it: it ends with its
-// standard input.
+// TestMain is a holder when startHolder asks for it, and a container when
+// startContainer does. Both end with their standard input.
 func TestMain(m *testing.M) {
+	err := beContainer()
+	if err == nil {
+		err = beHolder()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func beHolder() error {
 	var port uint16
 	var i, n int
 	if _, err := fmt.Sscan(os.Getenv("STALLWATCH_HOLDER"), &port, &i, &n); err != nil {
-		os.Exit(m.Run())
+		return nil
 	}
-	if err := hold(port, byte(i), n); err != nil {
-		fmt.Fprintf(os.Stderr, "holder: %v\n", err)
-		os.Exit(1)
+	const listener = 3 // the first of ExtraFiles
+	if err := connections(port, listener, netip.AddrFrom4([4]byte{127, 1, byte(i), 1}), n, n); err != nil {
+		return fmt.Errorf("holder: %w", err)
 	}
 	fmt.Println("ready")
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
+	return nil
 }
 
-// hold makes n connections to port from an address of its own, for an address
-// has 28,000 ports only, and accepts as many from the listener it inherits.
-func hold(port uint16, i byte, n int) error {
-	const listener = 3 // the first of ExtraFiles
+// connections makes n of them to port, from an address of its own, for an
+// address has 28,000 ports only, and has the listener accept so many. Every
+// second is half closed by its client.
+func connections(port uint16, listener int, from netip.Addr, n, accept int) error {
 	for k := range n {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 1, i, 1}}); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: from.As4()}); err != nil {
 			return err
 		}
 		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}); err != nil {
 			return err
 		}
-		if _, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC); err != nil {
-			return err
+		if k < accept {
+			if _, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC); err != nil {
+				return err
+			}
 		}
 		if k%2 == 0 {
 			continue
@@ -117,13 +135,21 @@ func ownNamespace(b testing.TB) {
 		b.Skipf("needs the right to make a network namespace: %v", err)
 	}
 	check(b, err)
+	check(b, loopbackUp())
+}
+
+func loopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	check(b, err)
+	if err != nil {
+		return err
+	}
 	defer unix.Close(fd)
 	lo, err := unix.NewIfreq("lo")
-	check(b, err)
+	if err != nil {
+		return err
+	}
 	lo.SetUint16(unix.IFF_UP)
-	check(b, unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 func allowFiles(b testing.TB, n int) {
@@ -137,14 +163,16 @@ func allowFiles(b testing.TB, n int) {
 	b.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
 }
 
-// bareListener listens on a port that no client is given for its own.
-func bareListener(b testing.TB, port uint16) (fd int) {
-	b.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	check(b, err)
-	check(b, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}))
-	check(b, unix.Listen(fd, 1))
-	return fd
+// listenOn listens on a port that no client is given for its own.
+func listenOn(port uint16, backlog int) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}); err != nil {
+		return 0, err
+	}
+	return fd, unix.Listen(fd, backlog)
 }
 
 // prober looks at the crowd's namespace as at its own.

@@ -26,8 +26,13 @@ type Prober struct {
 	opts Options
 	proc proc
 	cpu  func() time.Duration // processor time of this thread
-	diag *diag                // nil: refused, /proc is read instead
 	own  uint64               // our network namespace, 0 if not known
+	diag *diag                // in ours; nil: refused, /proc is read instead
+
+	// far is the same in another namespace, farID, whose node is a container's.
+	// It keeps that namespace alive, so it must not outlive the process.
+	far   *diag
+	farID uint64
 
 	pid     int
 	started uint64   // of pid, in ticks since boot
@@ -69,7 +74,16 @@ func (p *Prober) Close() error {
 		p.diag.close()
 		p.diag = nil
 	}
+	p.leave()
 	return nil
+}
+
+// leave gives up the socket in another namespace.
+func (p *Prober) leave() {
+	if p.far != nil {
+		p.far.close()
+	}
+	p.far, p.farID = nil, 0
 }
 
 // WantConns asks for the whole socket table in the next full sample, as the
@@ -156,6 +170,7 @@ func (p *Prober) forget() {
 	p.pid, p.started, p.netDir, p.inodes = 0, 0, "", nil
 	p.nextFull, p.nextAddrs = time.Time{}, time.Time{}
 	p.addrs, p.last = nil, table{}
+	p.leave()
 }
 
 // moved reports whether the port is now listened on by other sockets than
@@ -197,7 +212,7 @@ func (p *Prober) readSockets(s *capture.Sample, full bool) error {
 // netlink, and repeats the rest from the last full table.
 func (p *Prober) readListeners(s *capture.Sample) error {
 	t := p.last
-	if p.usesDiag() {
+	if p.netlink() != nil {
 		t = table{ports: p.opts.Ports}
 		if err := p.readTable(&t, listenOnly); err != nil {
 			return p.explainSockets(err)
@@ -209,26 +224,43 @@ func (p *Prober) readListeners(s *capture.Sample) error {
 	return nil
 }
 
-// usesDiag reports whether netlink shows the node's namespace, which it does
-// if that is our own.
-func (p *Prober) usesDiag() bool {
-	if p.diag == nil {
-		return false
-	}
+// netlink returns the socket that shows the node's network namespace, nil if
+// there is none. Another namespace than ours takes CAP_SYS_ADMIN, which is not
+// worth giving for this alone: it makes a full sample five times as cheap and
+// shows the limits of the accept queues.
+func (p *Prober) netlink() *diag {
 	id, ok := namespaceID(p.netDir)
-	return ok && id == p.own
+	if !ok {
+		return nil
+	}
+	if id == p.own {
+		return p.diag
+	}
+	if id != p.farID {
+		p.leave()
+		p.farID = id
+		if onProcfs(p.opts.Root) {
+			p.far, _ = openDiagIn(filepath.Dir(p.netDir), id) // refused: /proc does as well
+		}
+	}
+	return p.far
 }
 
 // readTable reads the sockets in states, by netlink where it can. When the
 // kernel refuses it once (seccomp; before 4.16 it does not know the filter)
 // it will again.
 func (p *Prober) readTable(t *table, states uint32) error {
-	if p.usesDiag() {
-		err := p.diag.read(t, states)
+	if d := p.netlink(); d != nil {
+		err := d.read(t, states)
 		if err == nil {
 			return nil
 		}
-		p.Close()
+		d.close()
+		if d == p.far {
+			p.far = nil
+		} else {
+			p.diag = nil
+		}
 		*t = table{ports: t.ports, wantConns: t.wantConns, expect: t.expect}
 	}
 	return p.proc.readTCP(p.netDir, t)

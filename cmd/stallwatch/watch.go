@@ -160,21 +160,37 @@ func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, problem strin
 	}
 }
 
-// hostLog tells when the node's process comes into sight or is lost.
+// hostLog tells when the node's process comes into sight or is lost: a line
+// each time. A reason that follows another (the process has ended, then
+// nobody listens) is told only when it stays.
 type hostLog struct {
 	log     zerolog.Logger
-	problem string
+	problem string // told last; "": the process is in sight
+	other   string // came after problem
+	stays   int    // samples that say other
 	pid     int
 }
 
+// problemStays is after how many samples, one a second, another reason is
+// news.
+const problemStays = 10
+
 func (h *hostLog) sample(s *capture.Sample) {
-	switch {
-	case s.Err != "" && s.Err != h.problem:
-		h.log.Warn().Str("problem", s.Err).Msg("the node's process cannot be seen: going on with the wire alone")
-	case s.Err == "" && s.PID != h.pid:
-		h.log.Info().Int("pid", s.PID).Str("process", text.Escape(s.Process)).Int("fds", s.FDs).Int("fd_limit", s.FDLimit).
-			Msg("the node's process is in sight")
-		h.pid = s.PID
+	if s.Err == "" {
+		if h.problem != "" || s.PID != h.pid {
+			h.log.Info().Int("pid", s.PID).Str("process", text.Escape(s.Process)).Int("fds", s.FDs).Int("fd_limit", s.FDLimit).
+				Msg("the node's process is in sight")
+		}
+		h.problem, h.pid = "", s.PID
+		return
+	}
+	if s.Err != h.other {
+		h.other, h.stays = s.Err, 0
+	}
+	h.stays++
+	if s.Err == h.problem || h.problem != "" && h.stays < problemStays {
+		return
 	}
 	h.problem = s.Err
+	h.log.Warn().Str("problem", s.Err).Msg("the node's process cannot be seen: going on with the wire alone")
 }
