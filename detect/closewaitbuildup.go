@@ -36,7 +36,7 @@ type closeWaits struct {
 func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
 	o := &v.o.CloseWait
 	w := closeWaits{kernel: -1, min: o.Min, limit: v.use(n, at).limit}
-	if n.half > 0 {
+	if n.half > 0 && !n.sight.blind { // who sees one side only sees no end of them
 		w.aged = v.stuckHalf(n, at.Add(-o.Age))
 		w.counted = v.stuckHalf(n, at.Add(-o.CountAge))
 		if grown, ok := n.cwHistory.growth(at, o.GrowthFor); ok {

@@ -37,6 +37,7 @@ type conn struct {
 	answering  bool // an answer is on its way: not stuck, however long it takes
 	gap        bool // bytes were missed on it: an answer may be among them
 	body       bool // valid iff sending: the head is whole
+	unseen     side // of which no packet was captured
 	wire       wireState
 }
 

@@ -177,7 +177,7 @@ func (v *view) clientOf(x *httpreassembly.Exchange) netip.Addr {
 // odd folds what a parser must not swallow.
 func (v *view) odd(ev *httpreassembly.Event) {
 	n := v.find(ev.Flow.Server)
-	if ev.Odd == httpreassembly.TLSInstead || ev.Odd == httpreassembly.HTTP2Instead {
+	if ev.Odd == httpreassembly.TLSInstead {
 		n.sight.encrypted++
 	}
 	if ev.Dir == capture.ToServer && int(ev.Odd) < len(malformedOddities) && malformedOddities[ev.Odd] {

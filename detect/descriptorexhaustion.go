@@ -27,8 +27,11 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 	o := &v.o.Descriptors
 	u := v.use(n, at)
 	f := &n.forecast
-	fast := f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope, at) && n.ramp.fast.grows(at, o.Fast.Window/3, o.MinSlope)
-	slow := f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope, at) && n.ramp.slow.grows(at, o.Slow.Window/3, o.MinSlope)
+	if n.sight.blind && !u.host {
+		return // what closes is not seen: the wire's count only grows
+	}
+	fast := !n.sight.blind && f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope, at) && n.ramp.fast.grows(at, o.Fast.Window/3, o.MinSlope)
+	slow := !n.sight.blind && f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope, at) && n.ramp.slow.grows(at, o.Slow.Window/3, o.MinSlope)
 	level := float64(u.used) / float64(u.limit)
 	var sev Severity
 	switch {

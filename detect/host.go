@@ -28,6 +28,9 @@ type host struct {
 
 	firstUnaccepted httpreassembly.ConnID // connections from here on wait for accept(); valid iff sample.Unaccepted > 0
 
+	standing int   // established and half-closed sockets of the last sample
+	arrived  int64 // by how much it ever grew from one sample to the next
+
 	closeWait history // the kernel's count, by second
 	overflows history // ListenOverflows since the first sample
 	drops     history
@@ -50,6 +53,11 @@ func (v *view) sampled(at capture.Time, s *capture.Sample) {
 		h.base = *s
 		h.base.Conns, h.base.Addrs = nil, nil
 	}
+	standing := s.Sockets[capture.Established] + s.Sockets[capture.CloseWait]
+	if h.at != 0 {
+		h.arrived += int64(max(0, standing-h.standing))
+	}
+	h.standing = standing
 	v.setLocal(s.Addrs)
 	h.at, h.sample = at, *s
 	h.sample.Conns = nil

@@ -143,8 +143,12 @@ var inhibits = map[string][]string{
 	"AcceptQueueFull":      {"NodeDown", "CaptureBlind"},
 	"CloseWaitBuildup":     {"NodeDown"},
 	"DescriptorExhaustion": {"NodeDown"},
-	"LatencyRegression":    {"NodeDown", "NodeUnresponsive", "CallStalled"},
-	"SlowRequest":          {"NodeDown"},
+	"LatencyRegression":    {"NodeDown", "NodeUnresponsive", "CallStalled", "CaptureBlind"},
+	"SlowRequest":          {"NodeDown", "CaptureBlind"},
+	"SlowReader":           {"CaptureBlind"},
+	"ConnectionFlood":      {"CaptureBlind"},
+	"SynFlood":             {"CaptureBlind"},
+	"MalformedRequests":    {"CaptureBlind"},
 }
 
 // overshadows says which incidents of a node make it no news that others get

@@ -28,7 +28,7 @@ func (d malformedRequests) judge(v *view, n *node, at capture.Time, l *lifecycle
 // it to be misread. Legal and rare is none.
 var malformedOddities = func() (is [httpreassembly.NumOddities]bool) {
 	for _, o := range []httpreassembly.Oddity{
-		httpreassembly.NotHTTP, httpreassembly.TLSInstead, httpreassembly.HTTP2Instead, httpreassembly.BadRequestLine, httpreassembly.BadHeader,
+		httpreassembly.NotHTTP, httpreassembly.TLSInstead, httpreassembly.BadRequestLine, httpreassembly.BadHeader,
 		httpreassembly.ObsFold, httpreassembly.BareCR, httpreassembly.NulInHead, httpreassembly.SpaceBeforeColon, httpreassembly.HeadTooLarge,
 		httpreassembly.BadContentLength, httpreassembly.ContentLengthDiffers, httpreassembly.LengthAndChunked, httpreassembly.BadTransferCoding,
 		httpreassembly.BadChunk, httpreassembly.VersionUnknown, httpreassembly.PipelineTooDeep,

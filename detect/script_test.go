@@ -286,6 +286,9 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		s.event(at, e)
 	case "odd":
 		e.Kind, e.Odd = httpreassembly.Odd, httpreassembly.BadRequestLine
+		if len(args) > 1 && args[1] == "tls" {
+			e.Odd = httpreassembly.TLSInstead
+		}
 		s.event(at, e)
 	case "start":
 		e.Kind, e.Exchange = httpreassembly.RequestStarted, &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at}

@@ -111,7 +111,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	n.opened++
 	n.lastEvent, n.lastOpened = ev.At, ev.At
 	v.comesBack(n, ev.At)
-	n.sight.opened(ev)
+	unseen := n.sight.opened(ev)
 	v.loss.saw(ev.At, 3, 0)
 	v.unseed(ev)
 	v.knocked(n, ev)
@@ -119,6 +119,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
+	v.conns.items[ci].unseen = unseen
 	if ev.MidStream {
 		v.enter(ci, idle, ev.At)
 		v.entered(ci, ev.At)
@@ -279,10 +280,14 @@ func (v *view) gap(ev *httpreassembly.Event) {
 	if ev.Bytes >= 0 {
 		bytes = uint64(ev.Bytes)
 	}
-	v.loss.gap(ev.At, bytes)
 	if ci := v.look(ev); ci != none {
-		v.conns.items[ci].gap = true
+		c := &v.conns.items[ci]
+		c.gap = true
+		if c.unseen.sends(ev.Dir) {
+			return // CaptureBlind tells of it
+		}
 	}
+	v.loss.gap(ev.At, bytes)
 }
 
 // synWindow is how many seconds a node's counters per second reach back.

@@ -94,7 +94,7 @@ var alertDocs = map[string]alertDoc{
 		"packets lost in the kernel and the interface, holes in the streams.",
 		"a larger buffer (-B), a narrower filter, more CPU."},
 	"CaptureBlind": {
-		"the capture sees one side only, or TLS, or nothing although sockets exist.",
-		"what is seen and what is missing.",
-		"capture behind the TLS terminator, on the right interface, both directions."},
+		"the capture sees one direction only, or TLS, or nothing although the node's kernel gets connections: other alerts of the node that the wire alone would raise are held back.",
+		"how many connections were seen from both ends, from one only, unreadable, or in the kernel's table alone.",
+		"capture both directions, on the interface that the traffic takes (`-i any` has all of them), on the node's port, behind whatever ends TLS."},
 }

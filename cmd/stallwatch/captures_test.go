@@ -117,6 +117,9 @@ func (w *wireCount) Event(ev *httpreassembly.Event, _ *rules.Verdict) {
 // what the node's kernel said at every whole second.
 func TestCloseWaitEqualsTheKernel(t *testing.T) {
 	for _, name := range captureNames(t) {
+		if strings.HasPrefix(name, "blind_") || name == "late_start" {
+			continue // the packets have not what the kernel has: that is what they are for
+		}
 		for _, port := range []uint16{14265, 14267} {
 			list := truthOf(t, name, port)
 			if len(list) == 0 {

@@ -182,6 +182,16 @@ func (c *cast) ask(ctx context.Context, i int, body string) {
 	}
 }
 
+// giveUp makes a call of the attack and leaves by a FIN after d without an
+// answer.
+func (c *cast) giveUp(ctx context.Context, i int, d time.Duration) {
+	if g := c.dial(ctx, i); g != nil {
+		defer g.close()
+		io.WriteString(g, post(stall))
+		sleep(ctx, d)
+	}
+}
+
 // hash is a random hash of 81 trytes.
 func hash() string {
 	const alphabet = "9ABCDEFGHIJKLMNOPQRSTUVWXYZ"

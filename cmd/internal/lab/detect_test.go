@@ -2,8 +2,10 @@ package lab
 
 import (
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 type firing struct {
 	fired    []Fired
 	messages []string
+	alerts   []*detect.Alert // those that began to fire
 }
 
 func (f *firing) Event(*httpreassembly.Event, *rules.Verdict) {}
@@ -28,11 +31,17 @@ func (f *firing) Finding(x *detect.Finding) {
 	if a := x.Alert; x.Kind == detect.AlertChanged && a.State == detect.Firing {
 		f.fired = append(f.fired, Fired{Time: a.At.Std(), Alert: a.Name, Severity: a.Severity, Server: a.Server})
 		f.messages = append(f.messages, a.Severity.String()+" "+a.Name)
+		f.alerts = append(f.alerts, a)
 	}
 }
 
 // watchCapture replays a capture, with the host's evidence or without.
 func watchCapture(t *testing.T, x *Expectation, host bool) *firing {
+	t.Helper()
+	return watchWith(t, x, host, detect.Options{})
+}
+
+func watchWith(t *testing.T, x *Expectation, host bool, o detect.Options) *firing {
 	t.Helper()
 	path := filepath.Join(captures, x.Capture+".pcap.zst")
 	if host {
@@ -58,7 +67,7 @@ func watchCapture(t *testing.T, x *Expectation, host bool) *firing {
 		ports = []uint16{nodePort}
 	}
 	var f firing
-	pipe, err := pipeline.New(pipeline.Options{Rules: rules.Default(), Tracker: httpreassembly.Options{Ports: ports, Perimeter: x.Perimeter}}, &f)
+	pipe, err := pipeline.New(pipeline.Options{Rules: rules.Default(), Detect: o, Tracker: httpreassembly.Options{Ports: ports, Perimeter: x.Perimeter}}, &f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,5 +145,77 @@ func TestForecastLead(t *testing.T) {
 				t.Error("no forecast")
 			})
 		}
+	}
+}
+
+// TestPreamble: the PROXY protocol names the attackers where HAProxy is
+// trusted; where it is not, an alert names HAProxy itself, since anybody can
+// send a preamble.
+func TestPreamble(t *testing.T) {
+	attackers := []netip.Addr{netip.MustParseAddr("127.0.66.1"), netip.MustParseAddr("127.0.66.2")}
+	for _, tt := range []struct {
+		name, capture string
+		trusted       string // "": the default, loopback's own address
+		want          []netip.Addr
+	}{
+		{"version 1 of a trusted peer", "proxy_v1", "", attackers},
+		{"version 2 of a trusted peer", "proxy_v2", "", attackers},
+		{"version 1 of a stranger", "proxy_v1", "192.0.2.0/24", []netip.Addr{nodeAddr.Addr()}},
+		{"version 2 of a stranger", "proxy_v2", "192.0.2.0/24", []netip.Addr{nodeAddr.Addr()}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var o detect.Options
+			if tt.trusted != "" {
+				o.Trusted = []netip.Prefix{netip.MustParsePrefix(tt.trusted)}
+			}
+			f := watchWith(t, &Expectation{Capture: tt.capture}, false, o)
+			seen := false
+			for _, a := range f.alerts {
+				if a.Name != "CallStalled" && a.Name != "SuspectParameters" {
+					continue
+				}
+				seen = seen || a.Name == "CallStalled"
+				for _, c := range a.Evidence.Clients {
+					if !slices.Contains(tt.want, c.Client) {
+						t.Errorf("%s names %s, want none but %v", a.Name, c.Client, tt.want)
+					}
+				}
+				for _, c := range a.Evidence.Calls {
+					if !slices.Contains(tt.want, c.Client.Addr()) {
+						t.Errorf("a call of %s is of %s, want none but %v", a.Name, c.Client, tt.want)
+					}
+				}
+				if len(a.Evidence.Clients) == 0 || len(a.Evidence.Calls) == 0 {
+					t.Errorf("%s names nobody", a.Name)
+				}
+			}
+			if !seen {
+				t.Errorf("no CallStalled among %q", f.messages)
+			}
+		})
+	}
+}
+
+// TestBlindWords: what makes the monitor blind is told with what helps.
+func TestBlindWords(t *testing.T) {
+	for _, tt := range []struct {
+		capture     string
+		host        bool
+		cause, cure string
+	}{
+		{"blind_tls", false, "its clients speak TLS", "the leg between the proxy that ends TLS and the node"},
+		{"blind_to_node", false, "only what clients send is captured", "capture both directions: the answers leave by another interface"},
+		{"blind_from_node", false, "only what it sends is captured", "capture both directions: the requests come by another interface"},
+		{"blind_interface", true, "its kernel has new connections of which no packet was captured", "capture on the interface that they come by"},
+	} {
+		t.Run(tt.capture, func(t *testing.T) {
+			f := watchCapture(t, &Expectation{Capture: tt.capture}, tt.host)
+			if len(f.alerts) != 1 || f.alerts[0].Name != "CaptureBlind" {
+				t.Fatalf("got %q, want CaptureBlind alone", f.messages)
+			}
+			if got := f.alerts[0].Summary; !strings.Contains(got, tt.cause) || !strings.Contains(got, tt.cure) {
+				t.Errorf("got %q, want %q and %q in it", got, tt.cause, tt.cure)
+			}
+		})
 	}
 }

@@ -137,6 +137,21 @@ func Expectations() []Expectation {
 		{Capture: "login_probe", Perimeter: true, Want: []Want{{"LoginProbe", warning, s(15), Whenever, false}}},
 		{Capture: "kill_restart", Want: []Want{{"NodeDown", warning, s(2), Whenever, false}, {"NodeRestarted", info, s(5), Whenever, false}},
 			May: []string{"NodeRestarted", "SuspectParameters"}},
+		// Five connections take three seconds. Calls as short as those of wallets
+		// are in few of the samples.
+		{Capture: "blind_tls", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
+		{Capture: "blind_to_node", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
+		{Capture: "blind_from_node", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
+		{Capture: "blind_interface", Want: []Want{{"CaptureBlind", warning, s(20), Whenever, true}}},
+		// The capture begins 30 s after the attack: what it finds standing is
+		// old enough after 30 s more, what comes then is seen on the wire.
+		{Capture: "late_start", Want: []Want{
+			{"CloseWaitBuildup", warning, given + given + s(1), Whenever, true},
+			{"CallStalled", warning, given + given + s(2+2), Whenever, false},
+		}, May: consequences},
+		// Three calls after 1.6 s.
+		{Capture: "proxy_v1", Want: []Want{{"CallStalled", warning, given + s(1.6), Whenever, false}}, May: append([]string{"CloseWaitBuildup"}, consequences...)},
+		{Capture: "proxy_v2", Want: []Want{{"CallStalled", warning, given + s(1.6), Whenever, false}}, May: append([]string{"CloseWaitBuildup"}, consequences...)},
 
 		{Capture: "honest_slow"}, {Capture: "honest_restart"}, {Capture: "honest_rush"}, {Capture: "honest_checks"}, {Capture: "honest_idle"}, {Capture: "honest_aborts"},
 		{Capture: "honest_pool"}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},

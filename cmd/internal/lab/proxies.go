@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -191,12 +190,96 @@ func playTwoNodes(ctx context.Context, st *Stage) error {
 	from := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 66, 1}), netip.AddrFrom4([4]byte{127, 0, 66, 2})}
 	return st.playWith(ctx, &cast{node: nodes[1], target: nodes[1].Addr, from: from}, s, true, func(ctx context.Context, c *cast) error {
 		c.each(ctx, 60, 2500*time.Millisecond, func(i int) {
-			if g := c.dial(ctx, i); g != nil {
-				defer g.close()
-				io.WriteString(g, post(stall))
-				sleep(ctx, 3*time.Second)
-			}
+			c.giveUp(ctx, i, 3*time.Second)
 		})
+		return nil
+	})
+}
+
+// preambleConf has HAProxy tell the node's end of each connection who is at
+// the other: %s is send-proxy (version 1) or send-proxy-v2.
+const preambleConf = `global
+	maxconn 720
+defaults
+	mode http
+	timeout client 5m
+	timeout http-request 10s
+	timeout connect 10s
+	timeout server 300s
+frontend api
+	bind 127.0.0.1:14267
+	default_backend node
+backend node
+	server iri 127.0.0.1:14265 %s
+`
+
+// acceptConf is an nginx that takes the PROXY protocol on the node's port, in
+// front of a node on another.
+const acceptConf = `daemon off;
+master_process on;
+worker_processes 1;
+user root;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events { worker_connections 512; }
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	upstream node { server 127.0.0.1:14266; keepalive 4; }
+	server {
+		listen 127.0.0.1:14265 proxy_protocol;
+		set_real_ip_from 127.0.0.1;
+		real_ip_header proxy_protocol;
+		location / {
+			proxy_pass http://node;
+			proxy_http_version 1.1;
+			proxy_set_header Connection "";
+			proxy_ignore_client_abort on;
+			proxy_read_timeout 300s;
+		}
+	}
+}
+`
+
+func playPreamble1(ctx context.Context, st *Stage) error { return playPreamble(ctx, st, "send-proxy") }
+func playPreamble2(ctx context.Context, st *Stage) error {
+	return playPreamble(ctx, st, "send-proxy-v2")
+}
+
+// playPreamble has an attack and wallets behind HAProxy; what is captured is
+// its leg to the API, where nothing but the PROXY protocol names them.
+func playPreamble(ctx context.Context, st *Stage, option string) error {
+	if err := st.Capture("lo", "tcp port 14265"); err != nil {
+		return err
+	}
+	o := roomy
+	o.Workers, o.Listen = 72, netip.AddrPortFrom(nodeAddr.Addr(), secondPort)
+	p, err := st.Node(o)
+	if err != nil {
+		return err
+	}
+	path, err := st.write("nginx.conf", fmt.Sprintf(acceptConf, st.Temp))
+	if err != nil {
+		return err
+	}
+	api, err := st.Serve(nodeAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	if err != nil {
+		return err
+	}
+	if path, err = st.write("haproxy.cfg", fmt.Sprintf(preambleConf, option)); err != nil {
+		return err
+	}
+	if _, err := st.Serve(proxyAddr, "haproxy", "-db", "-f", path); err != nil {
+		return err
+	}
+	if err := st.Truth(Target{PID: worker(api), Port: nodePort}); err != nil {
+		return err
+	}
+	s := quietly(5*time.Second, 48*time.Second)
+	s.Clients.Rate, s.Clients.Keep, s.Clients.Target = 2, 1, proxyAddr
+	from := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 66, 1}), netip.AddrFrom4([4]byte{127, 0, 66, 2})}
+	return st.playWith(ctx, &cast{node: p, target: proxyAddr, from: from}, s, true, func(ctx context.Context, c *cast) error {
+		c.each(ctx, 12, 800*time.Millisecond, func(i int) { c.giveUp(ctx, min(i%4, 1), 3*time.Second) })
 		return nil
 	})
 }

@@ -57,6 +57,13 @@ func Scenarios() []Scenario {
 		{"two_nodes", "two nodes behind HAProxy; one of them is attacked and falls behind", playTwoNodes},
 		{"login_probe", "40 short connections to the SSH port from one address", playLogins},
 		{"kill_restart", "the node is killed with calls in flight and starts again 4 s later", playKill},
+		{"blind_tls", "curl asks a node that speaks TLS on the watched port", playTLS},
+		{"blind_to_node", "wallets, of whom only what they send is captured", playToNode},
+		{"blind_from_node", "wallets, of whom only what the node answers is captured", playFromNode},
+		{"blind_interface", "wallets whose traffic takes another interface than the one that is captured", playOtherInterface},
+		{"late_start", "the capture begins when 40 stalled calls have leaked their sockets", playLate},
+		{"proxy_v1", "the attack behind HAProxy, which names its clients by the PROXY protocol, version 1", playPreamble1},
+		{"proxy_v2", "the same with version 2", playPreamble2},
 
 		{"honest_slow", "tip selections of 8 to 25 s that wallets wait for", playSlowCalls},
 		{"honest_restart", "the operator restarts the node; 60 clients that keep connections come back at once", playHonestRestart},

@@ -37,7 +37,9 @@ type Truth struct {
 	Unaccepted          int            `json:"unaccepted"` // established or half closed, without an inode
 	UnacceptedCloseWait int            `json:"unaccepted_close_wait"`
 	ListenQueue         int            `json:"listen_queue"`
-	Took                float64        `json:"took_seconds"` // the tables are not read in one instant
+	Took                float64        `json:"took_seconds"`     // the tables are not read in one instant
+	Listen              []Listener     `json:"listen,omitempty"` // of a target with Table, as Conns
+	Conns               []Conn         `json:"conns,omitempty"`
 	Err                 string         `json:"err,omitempty"`
 }
 
@@ -47,6 +49,8 @@ type Target struct {
 	Port uint16
 	// Successor, unless nil or zero, is the process that took the port over.
 	Successor *atomic.Int64
+	// Table has every fiftieth truth, the first one too, tell of each socket.
+	Table bool
 }
 
 // pid is the process to ask at present.
@@ -65,7 +69,7 @@ func (t Target) pid() int {
 // proc is the root of procfs.
 func Record(ctx context.Context, proc string, targets []Target, w io.Writer) error {
 	out := json.NewEncoder(w)
-	for {
+	for i := 0; ; i++ {
 		next := time.Now().Truncate(Every).Add(Every)
 		select {
 		case <-ctx.Done():
@@ -73,6 +77,7 @@ func Record(ctx context.Context, proc string, targets []Target, w io.Writer) err
 		case <-time.After(time.Until(next)):
 		}
 		for _, t := range targets {
+			t.Table = t.Table && i%50 == 0
 			truth, err := read(proc, t)
 			if err != nil {
 				return err
@@ -103,7 +108,7 @@ func read(proc string, t Target) (Truth, error) {
 	}
 	tr.Took = time.Since(began).Seconds()
 	for _, table := range tables {
-		if err := tr.count(table); err != nil {
+		if err := tr.count(table, t.Table); err != nil {
 			return tr, err
 		}
 	}
@@ -121,7 +126,7 @@ func read(proc string, t Target) (Truth, error) {
 // count adds the sockets of a table in the format of
 // net/ipv4/tcp_ipv4.c:get_tcp4_sock. The columns shift with long numbers, so
 // they are taken as fields.
-func (tr *Truth) count(table []byte) error {
+func (tr *Truth) count(table []byte, each bool) error {
 	lines := bufio.NewScanner(bytes.NewReader(table))
 	lines.Scan() // the header
 	for lines.Scan() {
@@ -134,8 +139,14 @@ func (tr *Truth) count(table []byte) error {
 		if err != nil {
 			return fmt.Errorf("socket table line %q: %w", lines.Text(), err)
 		}
-		if uint16(port) == tr.Port {
-			if err := tr.add(f[3], f[4], f[9]); err != nil {
+		if uint16(port) != tr.Port {
+			continue
+		}
+		if err := tr.add(f[3], f[4], f[9]); err != nil {
+			return fmt.Errorf("socket table line %q: %w", lines.Text(), err)
+		}
+		if each {
+			if err := tr.tell(f[1], f[2], f[3], f[9]); err != nil {
 				return fmt.Errorf("socket table line %q: %w", lines.Text(), err)
 			}
 		}

@@ -89,7 +89,7 @@ func TestSpread(t *testing.T) {
 func TestReadBadTable(t *testing.T) {
 	for _, line := range []string{"0: x", "0: 0100007F:ZZZZ 0:0 01 0:0 0:0 0 0 0 9", "0: 0100007F:37B9 0:0 XX 0:0 0:0 0 0 0 9", "0: 0100007F:37B9 0:0 0A 0:ZZ 0:0 0 0 0 9"} {
 		tr := Truth{Port: 14265, Sockets: map[string]int{}}
-		if err := tr.count([]byte("header\n" + line + "\n")); err == nil {
+		if err := tr.count([]byte("header\n"+line+"\n"), true); err == nil {
 			t.Errorf("line %q was accepted as %+v", line, tr)
 		}
 	}

@@ -243,6 +243,9 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 		p.line("Nothing was read: no packets.")
 	case len(r.rows()) == 0 && r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("No HTTP request was seen, so nothing can be said of calls.")
+		if r.tls > 0 {
+			p.wrap("", "", fmt.Sprintf("%s of the connections speak TLS, which cannot be read: capture the plain leg behind whatever ends it.", number(r.tls)))
+		}
 	case r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("Nothing suspicious.")
 	case r.warned == 0:

@@ -34,6 +34,7 @@ type Report struct {
 	pending   uint64
 	refused   uint64
 	silent    uint64 // SYNs unanswered
+	tls       uint64 // connections that speak TLS
 	warned    capture.Time
 	failed    capture.Time
 	worst     detect.Severity
@@ -90,6 +91,9 @@ func (r *Report) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 	case httpreassembly.Closed:
 		if ev.Summary.CloseWait != 0 {
 			r.closeWait.add(ev.At, -1)
+		}
+		if ev.Summary.Protocol == httpreassembly.ProtoTLS {
+			r.tls++
 		}
 	case httpreassembly.Refused:
 		r.refused++

@@ -289,12 +289,16 @@ func TestClosing(t *testing.T) {
 	}
 	alert := func(r *Report) { r.Finding(warn) }
 	calls := func(r *Report) { call(r, info, sec, ms, 2*sec, 200, httpreassembly.Answered) }
+	encrypted := func(r *Report) {
+		r.Event(&httpreassembly.Event{At: after(sec), Kind: httpreassembly.Closed, Summary: &httpreassembly.Connection{Protocol: httpreassembly.ProtoTLS}}, nil)
+	}
 	for _, row := range []struct {
 		name  string
 		plays []func(*Report)
 		want  string
 	}{
 		{"no request", nil, "No HTTP request was seen"},
+		{"encrypted", []func(*Report){encrypted}, "1 of the connections speak TLS"},
 		{"quiet", []func(*Report){calls}, "Nothing suspicious."},
 		{"warned in time", []func(*Report){alert, refuse(25 * sec)}, "First warning at +10.0s, 15.0s before the first"},
 		{"warned late", []func(*Report){refuse(4 * sec), alert}, "First warning at +10.0s, 6.00s after the first"},
