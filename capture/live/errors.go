@@ -41,7 +41,7 @@ func noPermission(name string) error {
 	if err != nil {
 		self = "/path/to/stallwatch"
 	}
-	return fmt.Errorf("%w on %q: the capability CAP_NET_RAW is missing; run: sudo setcap cap_net_raw=ep %s (or run as root)",
+	return fmt.Errorf("%w on %q: the capability CAP_NET_RAW is missing; run: sudo setcap cap_net_raw=ep %s (in a systemd unit: AmbientCapabilities=CAP_NET_RAW), or run as root",
 		ErrPermission, name, shellQuote(self))
 }
 

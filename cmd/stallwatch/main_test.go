@@ -14,8 +14,12 @@ import (
 	"stallwatch/cmd/internal/synth"
 )
 
-// TestMain lets the test binary be the demo's node, as the program is.
+// TestMain lets the test binary be the demo's node, as the program is, and
+// the program itself.
 func TestMain(m *testing.M) {
+	if os.Getenv("STALLWATCH_PROGRAM") != "" {
+		main()
+	}
 	if len(os.Args) > 1 && os.Args[1] == demo.NodeCommand {
 		os.Exit(demo.NodeMain(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
