@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"stallwatch/capture"
-	"stallwatch/rules"
 )
 
 // adminCommand fires when a stranger asks for what is the operator's: critical
@@ -50,22 +49,6 @@ func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	a.Summary = fmt.Sprintf("%s of strangers for the operator's commands on %s %s, the last for %s", plural(count, "call"), n.name(), what, a.Command)
 	a.Why = fmt.Sprintf("%d within %s (fires at 1) from outside the trusted networks, arguments and all", count, inSeconds(o.Within))
 	l.remember(n.incident(d), a)
-}
-
-// takesNothing are the admin commands that have no arguments, so that a
-// request without any is no probe.
-func takesNothing(c *rules.Command) bool {
-	switch c.Name {
-	case "getNeighbors", "interruptAttachingToTangle", "triggerSolidifier", "getLedgerState":
-		return true
-	}
-	return false
-}
-
-// isProbe reports whether a refused request lacked what its command needs. REST
-// has its arguments in the path, so only a body tells.
-func isProbe(v *rules.Verdict) bool {
-	return v.Command.API == "iri" && v.Shape.Params() == 0 && !takesNothing(v.Command)
 }
 
 // maxProbers bounds the checks that a node remembers.

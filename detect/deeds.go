@@ -36,6 +36,7 @@ type deeds struct {
 	last    capture.Time
 	command *rules.Command // of the last one; nil: it had none
 	most    float64        // of what is measured, since the last quiet window
+	odd     string         // oddParameters: the last one, a name of the rules; "" for a command named twice
 }
 
 // doer is a client and how often it did something.
@@ -136,7 +137,7 @@ func (v *view) asked(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, 
 	if verdict.DuplicateKey || verdict.Shape.Params() > 0 {
 		v.parameters(n, ev, verdict, client)
 	}
-	if isPow(verdict.Command) && foreign {
+	if verdict.Command.Pow && foreign && !verdict.Bare() {
 		n.did(powAsked, ev.At, client).call(x, verdict, ev.At, client)
 	}
 	if verdict.Malformed && x.RequestBody > 0 {
@@ -159,7 +160,7 @@ func (v *view) ended(n *node, ev *httpreassembly.Event, verdict *rules.Verdict) 
 	switch x := ev.Exchange; {
 	case x.Status/100 == 2 || x.Status == 101:
 		n.did(adminDone, ev.At, client).call(x, verdict, ev.At, client)
-	case x.Status/100 == 4 && isProbe(verdict):
+	case x.Status/100 == 4 && verdict.Bare():
 		n.probe(client)
 	case x.Status/100 == 4:
 		n.did(adminRefused, ev.At, client).call(x, verdict, ev.At, client)

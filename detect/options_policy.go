@@ -95,7 +95,7 @@ type OversizedRequestOptions struct {
 
 // SuspectParametersOptions set when odd arguments are an incident.
 type SuspectParametersOptions struct {
-	Calls         int           // with a depth, walks or magnitude that no wallet sends (0: 3)
+	Calls         int           // with arguments beyond what the rules expect, see rules.Expect (0: 3)
 	SameReference int           // with a reference that another client sent (0: 3)
 	Within        time.Duration // (0: 30 s, at most 30 s)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"stallwatch/capture"
-	"stallwatch/rules"
 )
 
 // powAbuse fires when the node is made to do proof of work for strangers: a
@@ -13,21 +12,11 @@ type powAbuse struct{}
 
 func (powAbuse) name() string { return "PowAbuse" }
 
-// isPow reports whether a command makes the node do proof of work. POST of a
-// message or block does where the node offers it.
-func isPow(c *rules.Command) bool {
-	switch c.Name {
-	case "attachToTangle", "storeMessage", "POST /api/v1/messages", "POST /api/core/v2/blocks":
-		return true
-	}
-	return false
-}
-
 func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.PowAbuse
 	inFlight := 0
 	for i := range n.cells {
-		if c := &n.cells[i]; c.command != nil && c.list.n > 0 && isPow(c.command) {
+		if c := &n.cells[i]; c.command != nil && c.list.n > 0 && c.command.Pow {
 			inFlight += c.list.n
 		}
 	}
@@ -45,7 +34,7 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if a == nil {
 		return
 	}
-	calls := v.appendCalls(nil, n, func(c *cell) bool { return isPow(c.command) })
+	calls := v.appendCalls(nil, n, func(c *cell) bool { return c.command.Pow })
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
 	if len(calls) > 0 {

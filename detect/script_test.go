@@ -33,6 +33,11 @@ var commands = []*rules.Command{
 func init() {
 	for i, c := range commands {
 		c.Index, c.API = i, "iri"
+		for _, p := range rules.Default().Commands() {
+			if p.API == c.API && p.Name == c.Name {
+				c.Pow, c.Probe, c.Expect = p.Pow, p.Probe, p.Expect
+			}
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ var settingDocs = map[string]string{
 	"OversizedRequest.calls":    "larger calls that fire",
 	"OversizedRequest.within":   "in so long",
 
-	"SuspectParameters.calls":          "calls with a depth, numWalks, magnitude or list that no wallet sends; news, no alarm",
+	"SuspectParameters.calls":          "calls with arguments beyond what the rules expect of a command (numbers, longest_list, elements), or that name it twice; news, no alarm",
 	"SuspectParameters.same_reference": "calls with a reference that another client sent before; the reference of 2018 fires at once",
 	"SuspectParameters.within":         "in so long",
 

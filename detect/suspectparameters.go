@@ -21,17 +21,6 @@ func (suspectParameters) name() string { return "SuspectParameters" }
 // years (nuriel77/iri-playbook, haproxy_bad_command). A test computes it.
 const reference2018 = 0xdb67f3d54ed6ec8e
 
-// Bounds of IRI's own: MAX_DEPTH, the walks of a wallet, the magnitude of the
-// main network (BaseIotaConfig.java).
-const (
-	maxDepth     = 15
-	maxWalks     = 5
-	maxMagnitude = 14
-)
-
-// maxWallet is more addresses or hashes than a wallet asks about at once.
-const maxWallet = 500
-
 // parameters looks at the arguments of a call.
 func (v *view) parameters(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
 	x, s := ev.Exchange, &verdict.Shape
@@ -43,31 +32,11 @@ func (v *view) parameters(n *node, ev *httpreassembly.Event, verdict *rules.Verd
 			n.did(sameReference, ev.At, client).call(x, verdict, ev.At, client)
 		}
 	}
-	if !v.trusted(client) && oddArguments(verdict) {
-		n.did(oddParameters, ev.At, client).call(x, verdict, ev.At, client)
+	if odd := verdict.Unexpected(); (odd != "" || verdict.DuplicateKey) && !v.trusted(client) {
+		d := n.did(oddParameters, ev.At, client)
+		d.odd = odd
+		d.call(x, verdict, ev.At, client)
 	}
-}
-
-// oddArguments reports whether no wallet sends a call's arguments.
-func oddArguments(v *rules.Verdict) bool {
-	s := &v.Shape
-	depth, has := s.Int("depth")
-	if has && v.Command.Name == "getTransactionsToApprove" && (depth <= 0 || depth > maxDepth) {
-		return true
-	}
-	walks, _ := s.Int("numWalks")
-	magnitude, _ := s.Int("minWeightMagnitude")
-	return walks > maxWalks || magnitude > maxMagnitude || v.DuplicateKey || asksState(v.Command) && s.Longest() > maxWallet
-}
-
-// asksState reports whether a command takes a list that a wallet keeps short,
-// each element of which costs the node a walk.
-func asksState(c *rules.Command) bool {
-	switch c.Name {
-	case "getBalances", "getInclusionStates", "wereAddressesSpentFrom":
-		return true
-	}
-	return false
 }
 
 // referenceSet remembers who sent a reference first, by its fingerprint. It
@@ -131,7 +100,7 @@ func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle
 	}{
 		{knownAttack, Warning, 1, "with the reference of the attack of January 2018"},
 		{sameReference, Warning, o.SameReference, "with a reference that another client sent before"},
-		{oddParameters, Info, o.Calls, "with a depth, numWalks, magnitude or list that no wallet sends"},
+		{oddParameters, Info, o.Calls, "with a number, list or element that no wallet sends"},
 	} {
 		a, count := v.often(l, n, d, c.k, Rate{c.least, o.Within}, c.sev, at)
 		if count < c.least {
@@ -140,6 +109,9 @@ func (d suspectParameters) judge(v *view, n *node, at capture.Time, l *lifecycle
 		if a != nil {
 			a.Summary = fmt.Sprintf("%s to %s %s", plural(count, "call"), n.name(), c.what)
 			a.Why = fmt.Sprintf("%d within %s (fires at %d)", count, inSeconds(o.Within), c.least)
+			if odd := n.deeds[c.k].odd; odd != "" {
+				a.Why += ", the last for its " + odd
+			}
 			l.remember(n.incident(d), a)
 		}
 		return

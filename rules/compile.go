@@ -23,11 +23,13 @@ const optionsName = "OPTIONS"
 type compiler struct {
 	classes [len(classNames)]struct{ warn, critical time.Duration }
 	set     *Set
+	specs   []*commandSpec // of set.commands
+	kept    map[string]keeps
 	errs    []error
 }
 
 func compile(f *fileSpec) (*Set, []error) {
-	c := &compiler{set: &Set{}}
+	c := &compiler{set: &Set{}, kept: map[string]keeps{}}
 	for i := range f.classes {
 		b := &f.classes[i]
 		c.classes[i].warn, c.classes[i].critical = c.budgets(b, "class "+classNames[i], 0, 0)
@@ -37,6 +39,9 @@ func compile(f *fileSpec) (*Set, []error) {
 		c.api(a)
 	}
 	c.keys()
+	for i, spec := range c.specs { // when the parameters of every API are known
+		c.set.commands[i].Expect = c.expect(&spec.expect)
+	}
 	if len(f.settings) > maxSettings {
 		c.fail(f.settings[maxSettings].at, "", "more than %d settings", maxSettings)
 	}
@@ -129,6 +134,7 @@ func (c *compiler) key(a *api, spec *apiSpec) bool {
 // param adds a parameter name to those that the whole Set knows. One name
 // means one thing, whatever the API: the last file that lists it decides.
 func (c *compiler) param(api string, p paramSpec) {
+	c.kept[p.name] |= 1 << p.keep
 	if id, ok := c.set.byName.get([]byte(p.name)); ok {
 		c.set.params[id].keep = p.keep
 		return
@@ -229,7 +235,7 @@ func (c *compiler) add(a *api, spec *commandSpec) *Command {
 	is := func(b *bool) bool { return b != nil && *b }
 	cmd := &Command{
 		Index: len(c.set.commands), API: a.name, Name: spec.name, Class: class,
-		Canary: is(spec.canary), Admin: is(spec.admin), Slow: is(spec.slow),
+		Canary: is(spec.canary), Admin: is(spec.admin), Slow: is(spec.slow), Pow: is(spec.pow), Probe: is(spec.probe),
 	}
 	if spec.lock != nil {
 		cmd.Lock = *spec.lock
@@ -243,6 +249,7 @@ func (c *compiler) add(a *api, spec *commandSpec) *Command {
 		c.fail(spec.at, "", "more than %d commands", maxCommands)
 	}
 	c.set.commands = append(c.set.commands, cmd)
+	c.specs = append(c.specs, spec)
 	return cmd
 }
 
@@ -258,8 +265,12 @@ func digest(s *Set) string {
 		fmt.Fprintf(h, "parameter %q %s\n", p.name, keepNames[p.keep])
 	}
 	for _, c := range s.commands {
-		fmt.Fprintf(h, "command %q %q %s %s %s %q %t %t %t\n",
-			c.API, c.Name, c.Class, c.Warn, c.Critical, c.Lock, c.Canary, c.Admin, c.Slow)
+		fmt.Fprintf(h, "command %q %q %s %s %s %q %t %t %t %t %t",
+			c.API, c.Name, c.Class, c.Warn, c.Critical, c.Lock, c.Canary, c.Admin, c.Slow, c.Pow, c.Probe)
+		if e := c.Expect; e != nil {
+			fmt.Fprintf(h, " %d %v %v", e.Longest, e.Numbers, e.Elements)
+		}
+		fmt.Fprintln(h)
 	}
 	for i := range s.settings {
 		fmt.Fprintf(h, "setting %q %q %q\n", s.settings[i].Detector, s.settings[i].Name, s.settings[i].Value())

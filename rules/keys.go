@@ -45,6 +45,11 @@ var keys = []Key{
 	{"a command", "canary", "true, false", "cheap and asked often: when it hangs all do"},
 	{"a command", "admin", "true, false", "changes or reveals the node itself"},
 	{"a command", "slow", "true, false", "may take long without anything being wrong"},
+	{"a command", "pow", "true, false", "makes the node do proof of work: counts for PowAbuse"},
+	{"a command", "probe", "true, false", "needs arguments: a request without any is a check whether it is closed, and counts neither for AdminCommand (if refused) nor for PowAbuse"},
+	{"a command", "longest_list", "number", "elements of the longest list that a client needs: more count for SuspectParameters"},
+	{"a command", "numbers", "PARAMETER: LOW to HIGH", "what values parameters have, which must be listed under number; others count for SuspectParameters"},
+	{"a command", "elements", "PARAMETER: LENGTH or list of them", "how long, in bytes, the elements of lists are; if the shortest or the longest is not, it counts for SuspectParameters"},
 
 	{"a free rule", "alert", "name in camel case", "the alert's name"},
 	{"a free rule", "on", "request, exchange, pending, node", "what it looks at: each request when it is whole (default), each call that ended, each call in flight once a second, the node once a second"},

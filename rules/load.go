@@ -253,4 +253,7 @@ func (c *commandSpec) overlay(n *commandSpec) {
 	set(&c.canary, n.canary)
 	set(&c.admin, n.admin)
 	set(&c.slow, n.slow)
+	set(&c.pow, n.pow)
+	set(&c.probe, n.probe)
+	c.expect.overlay(&n.expect)
 }

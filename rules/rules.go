@@ -29,6 +29,9 @@ type Command struct {
 	Canary   bool          // cheap, asked often: when it stalls everything does
 	Admin    bool          // changes or reveals the node itself: a policy matter, whatever it takes
 	Slow     bool          // expected to be slow now and then: its latency alone says little
+	Pow      bool          // makes the node do proof of work
+	Probe    bool          // needs arguments: a request without any is a check, as monitors make, and does nothing
+	Expect   *Expect       // what an honest client sends; nil: anything
 
 	retired bool // of earlier rules: nothing is named so any more
 }

@@ -43,6 +43,17 @@ func (s *Set) APIs() []string {
 	return names
 }
 
+// Key returns the JSON key that names the commands of the API name; "" if
+// they are named by method and path, or there is no such API.
+func (s *Set) Key(name string) string {
+	for _, a := range s.all.apis {
+		if a.name == name {
+			return a.key
+		}
+	}
+	return ""
+}
+
 // Select returns a view of the Set that asks the one API name, or for Auto or
 // "" each in turn, by what a request looks like.
 func (s *Set) Select(name string) (*Set, error) {

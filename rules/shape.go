@@ -108,6 +108,9 @@ func (s *Shape) Len(name string) int {
 type list int64
 
 func newList(n int, s span) list {
+	if !s.any {
+		s.least = math.MaxUint16 // above most: known tells
+	}
 	return list(uint64(min(uint(n), math.MaxUint32)) | uint64(s.least)<<32 | uint64(s.most)<<48)
 }
 
@@ -115,13 +118,16 @@ func (l list) len() int64 { return int64(uint32(l)) }
 
 func (l list) least() int { return int(uint16(uint64(l) >> 32)) }
 
+// known reports whether any element was seen whole.
+func (l list) known() bool { return l.least() <= l.most() }
+
 func (l list) most() int { return int(uint64(l) >> 48) }
 
 // MinLen returns the length of the shortest element of the list name, in
 // bytes of its text as it was written; one that is no text has 0. It is 0 too
 // if there is no such list, or nothing in it. 65535 stands for what is longer.
 func (s *Shape) MinLen(name string) int {
-	if i := s.find(name); i >= 0 && s.kinds[i] == KindArray {
+	if i := s.find(name); i >= 0 && s.kinds[i] == KindArray && list(s.vals[i]).known() {
 		return list(s.vals[i]).least()
 	}
 	return 0

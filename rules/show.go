@@ -73,11 +73,12 @@ func (c *Command) show(b *strings.Builder) {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"canary", c.Canary}, {"admin", c.Admin}, {"slow", c.Slow}} {
+	}{{"canary", c.Canary}, {"admin", c.Admin}, {"slow", c.Slow}, {"pow", c.Pow}, {"probe", c.Probe}} {
 		if f.set {
 			fmt.Fprintf(b, ", %s: true", f.name)
 		}
 	}
+	c.Expect.appendYAML(b)
 	b.WriteString("}\n")
 }
 

@@ -34,10 +34,11 @@ type (
 	}
 	commandSpec struct {
 		budgetSpec
-		name                string
-		class               *Class
-		lock                *string
-		canary, admin, slow *bool
+		name                            string
+		class                           *Class
+		lock                            *string
+		canary, admin, slow, pow, probe *bool
+		expect                          expectSpec
 	}
 )
 
@@ -149,7 +150,10 @@ func (r *reader) command(n ast.Node) *commandSpec {
 		field{"canary", func(n ast.Node) { c.canary = r.flag(n, "canary") }},
 		field{"admin", func(n ast.Node) { c.admin = r.flag(n, "admin") }},
 		field{"slow", func(n ast.Node) { c.slow = r.flag(n, "slow") }},
+		field{"pow", func(n ast.Node) { c.pow = r.flag(n, "pow") }},
+		field{"probe", func(n ast.Node) { c.probe = r.flag(n, "probe") }},
 	)
+	fields = append(fields, c.expect.fields(r)...)
 	r.mapping(n, "a command", fields...)
 	if c.name == "" && len(r.errs) == before {
 		r.errs = append(r.errs, c.at.errorf("add name: …", "a command has no name"))

@@ -299,6 +299,9 @@ func Nearest(got string, names []string, most int) string {
 	return best
 }
 
+// maxListed bounds the names that an error lists: one line of a screen.
+const maxListed = 16
+
 // Hint proposes the nearest of names for one that is not known, or lists them
 // if none is near; "" if there are too many to list.
 func Hint(got string, names []string) string {
@@ -306,7 +309,7 @@ func Hint(got string, names []string) string {
 	if best != "" {
 		return "did you mean " + best + "?"
 	}
-	if len(names) > 12 {
+	if len(names) > maxListed {
 		return ""
 	}
 	return "known: " + strings.Join(names, ", ")

@@ -361,7 +361,7 @@ func budgets(c *rules.Command) string {
 	for _, f := range []struct {
 		on   bool
 		word string
-	}{{c.Canary, "canary"}, {c.Admin, "admin"}, {c.Slow, "expected slow"}} {
+	}{{c.Canary, "canary"}, {c.Admin, "admin"}, {c.Slow, "expected slow"}, {c.Pow, "proof of work"}} {
 		if f.on {
 			s += "; " + f.word
 		}

@@ -71,9 +71,9 @@ names of commands, APIs, classes and parameters included.
 }
 
 func referenceAPIs(b *strings.Builder, set *rules.Set) {
-	b.WriteString("\n## APIs\n\n`stallwatch rules show` prints every command with its budgets.\n\n| API | commands | expected slow | admin | canaries |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## APIs\n\n`stallwatch rules show` prints every command with its budgets.\n\n| API | commands | expected slow | admin | proof of work | canaries |\n|---|---|---|---|---|---|\n")
 	for _, api := range set.APIs() {
-		n, slow, admin := 0, 0, 0
+		n, slow, admin, pow := 0, 0, 0, 0
 		var canaries []string
 		for _, c := range set.Commands() {
 			if c.API != api {
@@ -86,11 +86,14 @@ func referenceAPIs(b *strings.Builder, set *rules.Set) {
 			if c.Admin {
 				admin++
 			}
+			if c.Pow {
+				pow++
+			}
 			if c.Canary {
 				canaries = append(canaries, "`"+c.Name+"`")
 			}
 		}
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %s |\n", api, n, slow, admin, strings.Join(canaries, ", "))
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %s |\n", api, n, slow, admin, pow, strings.Join(canaries, ", "))
 	}
 }
 

@@ -327,3 +327,34 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// The commands that a proxy keeps strangers from are those that the rules call
+// the operator's, an operator's own among them; the key is the API's own.
+func TestAdminBody(t *testing.T) {
+	set, err := rules.LoadOver([]rules.Source{{Name: "own.yaml", Data: []byte(`apis:
+  - {name: iri, commands: [{name: dropEverything, class: fast, admin: true}, {name: "odd.name", class: fast, admin: true}]}
+`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ key, want string }{
+		{"command", `"command"[[:space:]]*:[[:space:]]*"(getNeighbors|addNeighbors|removeNeighbors|interruptAttachingToTangle|setApiRateLimit|` +
+			`triggerSolidifier|createSnapshotFile|pruneDatabase|dropEverything)"`},
+	} {
+		if got := adminBody(set, row.key); got != row.want {
+			t.Errorf("got %s\nwant %s", got, row.want)
+		}
+	}
+	for _, key := range []string{"command", "method"} {
+		if line := adminBody(set, key); len(line) > 1900 {
+			t.Errorf("%s: a line of %d bytes does not fit HAProxy's 2048 with its beginning", key, len(line))
+		}
+	}
+	for api, key := range map[string]string{"iri": "command", "bitcoin": "method", "jsonrpc": "method"} {
+		name := map[string]string{"iri": "addNeighbors", "bitcoin": "stop", "jsonrpc": "eth_call"}[api]
+		in := Input{Command: name, API: api, Rules: set}
+		if c, err := findCommand(&in); err != nil || c.key != key {
+			t.Errorf("%s of %s is named by %+v, %v; want key %s", name, api, c, err, key)
+		}
+	}
+}

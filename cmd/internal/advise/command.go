@@ -46,9 +46,9 @@ func findCommand(in *Input) (*command, error) {
 		if !plainName.MatchString(c.Name) {
 			return nil, fmt.Errorf("command %q: its name has characters that are not safe in a configuration", text.Escape(c.Name))
 		}
-		key := "command"
-		if c.API == "jsonrpc" {
-			key = "method"
+		key := set.Key(c.API)
+		if !plainName.MatchString(key) {
+			return nil, fmt.Errorf("command %q: the key %q that names it has characters that are not safe in a configuration", c.Name, text.Escape(key))
 		}
 		return &command{Command: c, key: key}, nil
 	}
@@ -99,4 +99,4 @@ func (c *command) ident() string {
 
 // job reports whether the command is work that the node does for the client,
 // as proof of work.
-func (c *command) job() bool { return c.Class == rules.ClassJob }
+func (c *command) job() bool { return c.Class == rules.ClassJob || c.Pow }

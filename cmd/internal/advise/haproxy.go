@@ -2,6 +2,10 @@ package advise
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
+
+	"stallwatch/rules"
 )
 
 // The playbook's limits of January 2018 for one client (nuriel77/iri-playbook,
@@ -185,8 +189,10 @@ func haproxyPow(p *plan) Section {
 func haproxyHeaders(p *plan) Section {
 	const id = "haproxy-headers"
 	key := "command"
-	if p.in.API == "jsonrpc" || p.cmd != nil && p.cmd.key == "method" {
-		key = "method"
+	if p.cmd != nil && p.cmd.key != "" {
+		key = p.cmd.key
+	} else if k := p.in.Rules.Key(p.in.API); plainName.MatchString(k) {
+		key = k
 	}
 	lines := []string{
 		"    option http-buffer-request",
@@ -199,7 +205,7 @@ func haproxyHeaders(p *plan) Section {
 		lines = append(lines,
 			"    acl stallwatch_version req.hdr(X-IOTA-API-Version) -m found",
 			"    http-request deny deny_status 400 if !stallwatch_plain !stallwatch_version",
-			"    acl stallwatch_admin req.body -m reg -i '"+adminBody+"'",
+			"    acl stallwatch_admin req.body -m reg -i '"+adminBody(p.in.Rules, key)+"'",
 			"    http-request deny if stallwatch_admin !stallwatch_exempt")
 	}
 	return haproxySection(id, "reject calls without the API's header or command, and administration",
@@ -207,10 +213,26 @@ func haproxyHeaders(p *plan) Section {
 		Part{HAProxyFrontend, marked(id, lines...)})
 }
 
+// maxAdminNames bounds the commands of adminBody: HAProxy takes lines of 2048
+// bytes (global.h, LINESIZE).
+const maxAdminNames = 20
+
 // adminBody matches a body that names a command which changes or reveals the
-// node: the playbook's list and interruptAttachingToTangle, which aborts
-// somebody else's work (iri#553).
-const adminBody = `"command"[[:space:]]*:[[:space:]]*"((get|remove|add)Neighbors|setApiRateLimit|interruptAttachingToTangle)"`
+// node, as the rules have it: the playbook's list of January 2018 is among
+// them, and interruptAttachingToTangle, which aborts somebody else's work
+// (iri#553).
+func adminBody(set *rules.Set, key string) string {
+	var names []string
+	for _, c := range set.Commands() {
+		if c.Admin && set.Key(c.API) == key && adminName.MatchString(c.Name) && len(names) < maxAdminNames {
+			names = append(names, c.Name)
+		}
+	}
+	return `"` + key + `"[[:space:]]*:[[:space:]]*"(` + strings.Join(names, "|") + `)"`
+}
+
+// adminName is a name without anything that a regular expression reads.
+var adminName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 
 func haproxyTimeouts() Section {
 	const id = "haproxy-timeouts"
