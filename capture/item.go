@@ -1,7 +1,5 @@
 package capture
 
-import "net/netip"
-
 // Kind says what an Item carries.
 type Kind uint8
 
@@ -81,7 +79,7 @@ type Loss struct {
 
 // Flow is a TCP connection's pair of ends, named by role.
 type Flow struct {
-	Client, Server netip.AddrPort
+	Client, Server Endpoint
 }
 
 // Dir says which way bytes go.

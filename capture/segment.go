@@ -3,7 +3,6 @@ package capture
 import (
 	"encoding/binary"
 	"math/bits"
-	"net/netip"
 )
 
 // Flags are the TCP flags of a segment, as they stand in the header's 14th
@@ -41,7 +40,7 @@ const (
 // tracker decides, by the watched ports or by what it sees.
 type Segment struct {
 	At        Time
-	Src, Dst  netip.AddrPort // IPv4-mapped addresses are unmapped
+	Src, Dst  Endpoint // IPv4-mapped addresses are unmapped
 	Seq, Ack  uint32
 	Window    uint16
 	Urgent    uint16 // valid iff Flags has URG

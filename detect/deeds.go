@@ -87,7 +87,7 @@ func (d *deeds) call(x *httpreassembly.Exchange, verdict *rules.Verdict, at capt
 		copy(d.calls, d.calls[1:])
 		d.calls = d.calls[:MaxEvidence-1]
 	}
-	from := x.Flow.Client
+	from := x.Flow.Client.AddrPort()
 	if client != from.Addr() {
 		from = netip.AddrPortFrom(client, 0)
 	}

@@ -86,7 +86,7 @@ func (v *view) unaccepted(c *conn) bool {
 // it.
 func who(on *conn, client netip.Addr) netip.AddrPort {
 	if client == on.flow.Client.Addr() {
-		return on.flow.Client
+		return on.flow.Client.AddrPort()
 	}
 	return netip.AddrPortFrom(client, 0)
 }

@@ -87,7 +87,7 @@ func (f *freeRules) observe(v *view, ev *httpreassembly.Event, verdict *rules.Ve
 	}
 	x := ev.Exchange
 	client := netip.AddrPortFrom(v.clientOf(x), ev.Flow.Client.Port())
-	f.facts = rules.Facts{Verdict: verdict, Client: client, Server: ev.Flow.Server,
+	f.facts = rules.Facts{Verdict: verdict, Client: client, Server: ev.Flow.Server.AddrPort(),
 		Method: x.Method, Target: x.Target, UserAgent: x.UserAgent, BodyBytes: x.RequestBody}
 	if on == rules.OnExchange {
 		f.facts.Status, f.facts.ResponseBytes, f.facts.Wait = x.Status, x.ResponseBody, x.Wait()
@@ -222,7 +222,7 @@ func (f *freeRules) pending(v *view, list []*rules.AlertRule, at capture.Time) {
 				c := &v.calls.items[k]
 				on := &v.conns.items[c.conn]
 				client := netip.AddrPortFrom(c.client, on.flow.Client.Port())
-				f.facts = rules.Facts{Verdict: &c.verdict, Client: client, Server: on.flow.Server,
+				f.facts = rules.Facts{Verdict: &c.verdict, Client: client, Server: on.flow.Server.AddrPort(),
 					Method: c.x.Method, Target: c.x.Target, BodyBytes: c.x.RequestBody, Age: at.Sub(c.since)}
 				f.ask(list, rules.OnPending, n, at)
 			}

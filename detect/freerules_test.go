@@ -63,7 +63,7 @@ func (d *drive) call(client, body string) httpreassembly.ConnID {
 	d.at++
 	d.port++
 	id := httpreassembly.ConnID(d.at)
-	flow := capture.Flow{Client: netip.AddrPortFrom(netip.MustParseAddr(client), d.port), Server: netip.MustParseAddrPort("198.51.100.1:14265")}
+	flow := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(client), d.port)), Server: capture.EndpointOf(netip.MustParseAddrPort("198.51.100.1:14265"))}
 	v := d.set.Classify(&rules.Request{Method: []byte("POST"), Target: []byte("/"), Body: []byte(body), BodyBytes: int64(len(body))})
 	x := &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1, RequestStart: d.at, RequestEnd: d.at, Method: []byte("POST"), Target: []byte("/"),
 		UserAgent: []byte("wallet"), RequestBody: int64(len(body))}

@@ -75,8 +75,8 @@ func fuzzKind(op byte) httpreassembly.Kind {
 
 func fuzzStep(e *Engine, out []Finding, op, who byte, at capture.Time, xs map[byte]*httpreassembly.Exchange) []Finding {
 	id := httpreassembly.ConnID(who & 15)
-	flow := capture.Flow{Client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, who & 15}), 999),
-		Server: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1 + who>>5}), 14265)}
+	flow := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, who & 15}), 999)),
+		Server: capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1 + who>>5}), 14265))}
 	ev := httpreassembly.Event{At: at, Kind: fuzzKind(op), Slot: int32(who&15)%11 - 1, Conn: id, // two connections on some slots, and one on none
 		Flow: flow, By: httpreassembly.Side(who >> 4 & 3), Bytes: int64(op) - 1}
 	var v *rules.Verdict
@@ -99,7 +99,7 @@ func fuzzStep(e *Engine, out []Finding, op, who byte, at capture.Time, xs map[by
 		ev.Summary = &httpreassembly.Connection{State: httpreassembly.ConnState(op>>4) % httpreassembly.NumConnStates}
 	case 112:
 		m := &capture.Sample{FDs: int(op), FDLimit: int(who), Overflows: uint64(op), Addrs: []netip.Addr{flow.Server.Addr()},
-			Listen: []capture.Backlog{{Addr: flow.Server, Queue: int(who), Max: int(op)}},
+			Listen: []capture.Backlog{{Addr: flow.Server.AddrPort(), Queue: int(who), Max: int(op)}},
 			Conns:  []capture.Socket{{Flow: flow, State: capture.CloseWait}}}
 		m.Sockets[capture.CloseWait] = int(who)
 		return e.Sample(out, at, m)

@@ -133,7 +133,7 @@ func (v *view) findHostNode() {
 			a = netip.AddrPortFrom(h.sample.Addrs[0], a.Port())
 		}
 		if len(v.nodes) < v.o.MaxNodes {
-			h.node = v.addNode(a)
+			h.node = v.addNode(capture.EndpointOf(a))
 		}
 		return
 	}

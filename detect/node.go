@@ -126,9 +126,9 @@ func (v *view) oldest(n *node) int32 {
 }
 
 // nodeKey maps the machine's own addresses to one.
-func (v *view) nodeKey(a netip.AddrPort) netip.AddrPort {
+func (v *view) nodeKey(a capture.Endpoint) capture.Endpoint {
 	if v.isLocal(a.Addr()) {
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())
+		return capture.Endpoint6([16]byte{}, a.Port())
 	}
 	return a
 }
@@ -142,7 +142,7 @@ func (v *view) isLocal(a netip.Addr) bool {
 }
 
 // find returns the node of a server, or the one for all others.
-func (v *view) find(server netip.AddrPort) *node {
+func (v *view) find(server capture.Endpoint) *node {
 	if v.last != nil && v.lastServer == server {
 		return v.last
 	}
@@ -155,7 +155,7 @@ func (v *view) find(server netip.AddrPort) *node {
 }
 
 // findOrAdd returns the node of a server and makes it if there is room.
-func (v *view) findOrAdd(server netip.AddrPort, at capture.Time) *node {
+func (v *view) findOrAdd(server capture.Endpoint, at capture.Time) *node {
 	if n := v.find(server); n != v.others {
 		return n
 	}
@@ -166,9 +166,9 @@ func (v *view) findOrAdd(server netip.AddrPort, at capture.Time) *node {
 	return v.addNode(server)
 }
 
-func (v *view) addNode(server netip.AddrPort) *node {
+func (v *view) addNode(server capture.Endpoint) *node {
 	v.nodeIDs++
-	n := &node{id: v.nodeIDs, server: server, cw: emptyList}
+	n := &node{id: v.nodeIDs, server: server.AddrPort(), cw: emptyList}
 	v.nodes = append(v.nodes, n)
 	v.byServer[v.nodeKey(server)] = n
 	return n
@@ -199,7 +199,7 @@ func (v *view) evictNode(at capture.Time) bool {
 func (v *view) removeNode(i int) {
 	n := v.nodes[i]
 	n.gone = true
-	delete(v.byServer, v.nodeKey(n.server))
+	delete(v.byServer, v.nodeKey(capture.EndpointOf(n.server)))
 	v.nodes = append(v.nodes[:i], v.nodes[i+1:]...)
 	v.last = nil
 }

@@ -2,8 +2,9 @@ package detect
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
+
+	"stallwatch/capture"
 )
 
 // regroup builds the table of nodes anew after the machine's addresses became
@@ -13,10 +14,10 @@ import (
 func (v *view) regroup() {
 	nodes := v.nodes
 	v.nodes = nil
-	v.byServer = make(map[netip.AddrPort]*node)
+	v.byServer = make(map[capture.Endpoint]*node)
 	v.last = nil
 	for _, n := range nodes {
-		key := v.nodeKey(n.server)
+		key := v.nodeKey(capture.EndpointOf(n.server))
 		if into := v.byServer[key]; into != nil {
 			v.merge(into, n)
 			continue

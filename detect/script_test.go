@@ -218,7 +218,7 @@ func (s *script) flow(opts map[string]string) capture.Flow {
 	if a, ok := opts["to"]; ok {
 		server = netip.MustParseAddrPort(a)
 	}
-	return capture.Flow{Client: netip.AddrPortFrom(addr, s.ports), Server: server}
+	return capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(addr, s.ports)), Server: capture.EndpointOf(server)}
 }
 
 // visit is a whole client: it opens, calls, and as its options say the node
@@ -406,7 +406,7 @@ func (s *script) sample(at capture.Time, opts map[string]string) error {
 	m.Sockets[capture.CloseWait] = num("close_wait", 0)
 	m.Listen = []capture.Backlog{{Addr: netip.MustParseAddrPort("0.0.0.0:14265"), Queue: num("queue", 0), Max: 128}}
 	for i := range num("standing", 0) {
-		f := capture.Flow{Client: netip.AddrPortFrom(netip.MustParseAddr("10.9.9.9"), uint16(20000+i)), Server: netip.MustParseAddrPort("127.0.0.1:14265")}
+		f := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr("10.9.9.9"), uint16(20000+i))), Server: capture.EndpointOf(netip.MustParseAddrPort("127.0.0.1:14265"))}
 		m.Conns = append(m.Conns, capture.Socket{Flow: f, State: capture.CloseWait, Accepted: true})
 	}
 	if e, ok := opts["err"]; ok {

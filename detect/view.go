@@ -29,10 +29,10 @@ type view struct {
 
 	nodes        []*node // in order of appearance, without others
 	others       *node
-	byServer     map[netip.AddrPort]*node
+	byServer     map[capture.Endpoint]*node
 	local        map[netip.Addr]struct{}
 	last         *node // the find before
-	lastServer   netip.AddrPort
+	lastServer   capture.Endpoint
 	nodeIDs      int32
 	nextEviction capture.Time
 
@@ -51,7 +51,7 @@ func newView(o *Options) *view {
 		visitors: visitors{slab: slab[visitor]{max: o.MaxVisitors}, by: make(map[visitorKey]int32), lru: emptyList},
 		nextDue:  never,
 		others:   &node{cw: emptyList},
-		byServer: make(map[netip.AddrPort]*node),
+		byServer: make(map[capture.Endpoint]*node),
 		local:    make(map[netip.Addr]struct{}),
 		seeds:    make(map[capture.Flow]seed),
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"stallwatch/capture"
 	"stallwatch/httpreassembly"
 	"stallwatch/rules"
 )
@@ -30,7 +31,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 	hangs := d.call("192.0.2.1", infoBody)
 	for i := range 1000 {
 		f := d.open[hangs].Flow
-		f.Client = netip.AddrPortFrom(netip.MustParseAddr("198.51.100.9"), uint16(i+1))
+		f.Client = capture.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr("198.51.100.9"), uint16(i+1)))
 		id := httpreassembly.ConnID(d.at + 1)
 		d.observe(&httpreassembly.Event{Kind: httpreassembly.Opened, Conn: id, Flow: f}, nil)
 		d.observe(&httpreassembly.Event{Kind: httpreassembly.Established, Conn: id, Flow: f}, nil)

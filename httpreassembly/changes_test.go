@@ -54,7 +54,7 @@ func TestChanges(t *testing.T) {
 
 // Other ports are reported when asked for, and hold no state.
 func TestPerimeter(t *testing.T) {
-	a, b := netip.MustParseAddrPort("198.51.100.7:50000"), netip.MustParseAddrPort("192.0.2.1:23")
+	a, b := capture.EndpointOf(netip.MustParseAddrPort("198.51.100.7:50000")), capture.EndpointOf(netip.MustParseAddrPort("192.0.2.1:23"))
 	for _, row := range []struct {
 		name string
 		seg  capture.Segment

@@ -21,7 +21,7 @@ func RealClient(x *Exchange, trusted []netip.Prefix) netip.AddrPort {
 		if x.Peer.Client == x.Flow.Client {
 			return netip.AddrPort{}
 		}
-		return x.Peer.Client
+		return x.Peer.Client.AddrPort()
 	}
 	if len(x.ForwardedFor) > 0 {
 		return rightmost(x.ForwardedFor, trusted, func(b []byte) []byte { return b })

@@ -145,7 +145,7 @@ func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
 	}
 	if how == ByFIN || how == ByRST {
 		t.tombs.sweep(at, t.opts.Linger)
-		if t.tombs.bury(tupleOf(c.flow.Client, c.flow.Server), at, t.opts.MaxTombs) {
+		if t.tombs.bury(c.hash, &c.flow, at, t.opts.MaxTombs) {
 			t.stats.TombsDropped++
 		}
 	}

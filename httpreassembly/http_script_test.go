@@ -53,7 +53,7 @@ type httpPlayer struct {
 func newHTTPPlayer() *httpPlayer {
 	p := &httpPlayer{}
 	p.sh.opts = Options{Ports: []uint16{14265}}.WithDefaults()
-	p.id = ident{conn: 1, flow: capture.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: serverEnd}}
+	p.id = ident{conn: 1, flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("198.51.100.7:40000")), Server: serverEnd}}
 	return p
 }
 

@@ -211,10 +211,10 @@ func proxyTextPeer(l string) (p capture.Flow, ok bool) {
 	return p, ok && p.Client.Addr().Is4() == (w[1] == "TCP4") && p.Server.Addr().Is4() == (w[1] == "TCP4")
 }
 
-func ends(addr, port string) (netip.AddrPort, bool) {
+func ends(addr, port string) (capture.Endpoint, bool) {
 	a, err := netip.ParseAddr(addr)
 	n, err2 := strconv.ParseUint(port, 10, 16)
-	return netip.AddrPortFrom(a, uint16(n)), err == nil && err2 == nil && a.Zone() == ""
+	return capture.EndpointOf(netip.AddrPortFrom(a, uint16(n))), err == nil && err2 == nil && a.Zone() == ""
 }
 
 // proxyBinaryPeer reads a version 2 header, cut behind its addresses. LOCAL
@@ -227,11 +227,11 @@ func proxyBinaryPeer(b []byte) (p capture.Flow, ok bool) {
 	case b[12]&15 == 0: // LOCAL: the proxy itself, for a health check
 		return p, true
 	case b[13] == 0x11 && len(addr) >= 12:
-		p.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr)), binary.BigEndian.Uint16(addr[8:]))
-		p.Server = netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr[4:])), binary.BigEndian.Uint16(addr[10:]))
+		p.Client = capture.Endpoint4([4]byte(addr), binary.BigEndian.Uint16(addr[8:]))
+		p.Server = capture.Endpoint4([4]byte(addr[4:]), binary.BigEndian.Uint16(addr[10:]))
 	case b[13] == 0x21 && len(addr) >= 36:
-		p.Client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(addr)), binary.BigEndian.Uint16(addr[32:]))
-		p.Server = netip.AddrPortFrom(netip.AddrFrom16([16]byte(addr[16:])), binary.BigEndian.Uint16(addr[34:]))
+		p.Client = capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom16([16]byte(addr)), binary.BigEndian.Uint16(addr[32:])))
+		p.Server = capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom16([16]byte(addr[16:])), binary.BigEndian.Uint16(addr[34:])))
 	case b[13] == 0x11 || b[13] == 0x21:
 		return p, false
 	}

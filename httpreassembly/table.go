@@ -1,35 +1,26 @@
 package httpreassembly
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"net/netip"
 
 	"stallwatch/capture"
 )
 
-// table finds the connection of a segment: open addressing over slots of
-// eight bytes, linear probing. Both directions hash alike, and the answer
-// says which one a segment has. A Go map with a key of its own would take
-// some 70 bytes a connection more, an eighth of what one may cost.
+// table finds the connection of a segment. Both directions hash alike, and the
+// answer says which one a segment has. A Go map with a key of its own would
+// take some 70 bytes a connection more, an eighth of what one may cost.
 type table struct {
-	slots []slot // a power of two
-	n     int
+	index // of the slab's numbers
 	seed  uint64
 	slab  slab
-}
-
-type slot struct {
-	hash uint32
-	ref  uint32 // of the slab; 0: empty
 }
 
 // init gives the table its secret. Where a connection lies never shows in
 // the output; that an attacker cannot choose it keeps probes short.
 func (tb *table) init() {
 	tb.seed = maphash.Bytes(maphash.MakeSeed(), nil)
-	tb.slots = make([]slot, 1024)
+	tb.index.init(1024)
 }
 
 func (tb *table) hash(s *capture.Segment) uint32 { return uint32(pair(s, tb.seed) >> 32) }
@@ -42,10 +33,10 @@ func (tb *table) find(h uint32, s *capture.Segment) (*conn, capture.Dir) {
 			continue
 		}
 		c := tb.slab.at(tb.slots[i].ref)
-		if c.flow.Client == s.Src && c.flow.Server == s.Dst {
+		if c.flow.Client.Is(&s.Src) && c.flow.Server.Is(&s.Dst) {
 			return c, capture.ToServer
 		}
-		if c.flow.Client == s.Dst && c.flow.Server == s.Src {
+		if c.flow.Client.Is(&s.Dst) && c.flow.Server.Is(&s.Src) {
 			return c, capture.ToClient
 		}
 	}
@@ -53,54 +44,9 @@ func (tb *table) find(h uint32, s *capture.Segment) (*conn, capture.Dir) {
 }
 
 // add enters c under c.hash.
-func (tb *table) add(c *conn) {
-	if tb.n++; tb.n*4 > len(tb.slots)*3 {
-		tb.grow()
-	}
-	tb.place(slot{c.hash, c.ref})
-}
+func (tb *table) add(c *conn) { tb.index.add(slot{c.hash, c.ref}) }
 
-func (tb *table) place(s slot) {
-	mask := uint32(len(tb.slots) - 1)
-	i := s.hash & mask
-	for tb.slots[i].ref != 0 {
-		i = (i + 1) & mask
-	}
-	tb.slots[i] = s
-}
-
-func (tb *table) grow() {
-	old := tb.slots
-	tb.slots = make([]slot, 2*len(old))
-	for _, s := range old {
-		if s.ref != 0 {
-			tb.place(s)
-		}
-	}
-}
-
-// remove takes c out and closes the gap, so that probes end at the first
-// empty slot (Knuth volume 3, section 6.4, algorithm R).
-func (tb *table) remove(c *conn) {
-	mask := uint32(len(tb.slots) - 1)
-	i := c.hash & mask
-	for tb.slots[i].ref != c.ref {
-		i = (i + 1) & mask
-	}
-	tb.n--
-	for j := i; ; {
-		j = (j + 1) & mask
-		s := tb.slots[j]
-		if s.ref == 0 {
-			tb.slots[i] = slot{}
-			return
-		}
-		if home := s.hash & mask; (j-home)&mask >= (j-i)&mask {
-			tb.slots[i] = s
-			i = j
-		}
-	}
-}
+func (tb *table) remove(c *conn) { tb.index.remove(slot{c.hash, c.ref}) }
 
 // slab keeps connections in blocks, so that a million of them are four
 // thousand objects to the garbage collector and never move.
@@ -152,17 +98,5 @@ func Shard(s *capture.Segment, n int) int {
 
 // pair hashes the two ends of s, in either order to the same value.
 func pair(s *capture.Segment, seed uint64) uint64 {
-	return mix(end(s.Src, seed)+end(s.Dst, seed), seed^0xe7037ed1a0b428db)
-}
-
-func end(a netip.AddrPort, seed uint64) uint64 {
-	b := a.Addr().As16()
-	hi, lo := binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])
-	return mix(mix(hi^seed, lo^0xa0761d6478bd642f)^uint64(a.Port()), seed^0x8ebc6af09c88c6e3)
-}
-
-// mix is the multiply-and-fold step of wyhash.
-func mix(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo
+	return capture.Mix(s.Src.Hash(seed)+s.Dst.Hash(seed), seed^0xe7037ed1a0b428db)
 }

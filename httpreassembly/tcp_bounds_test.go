@@ -3,7 +3,6 @@ package httpreassembly
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -12,15 +11,11 @@ import (
 	"stallwatch/capture"
 )
 
-func replacePort(a netip.AddrPort, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr(), port)
-}
-
 // clientEnd returns the n-th of many clients.
-func clientEnd(n int) netip.AddrPort {
+func clientEnd(n int) capture.Endpoint {
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], 10<<24|uint32(n>>4))
-	return netip.AddrPortFrom(netip.AddrFrom4(a), uint16(20000+n&15))
+	return capture.Endpoint4(a, uint16(20000+n&15))
 }
 
 // verify checks what must hold of a Tracker at any time.
@@ -66,7 +61,7 @@ type wire struct {
 	events []Event
 }
 
-func (w *wire) send(src, dst netip.AddrPort, f capture.Flags, q, ack uint32, b string) []Event {
+func (w *wire) send(src, dst capture.Endpoint, f capture.Flags, q, ack uint32, b string) []Event {
 	w.now = w.now.Add(time.Microsecond)
 	s := capture.Segment{At: w.now, Src: src, Dst: dst, Seq: q, Ack: ack, Flags: f, Window: 65535, Payload: []byte(b)}
 	w.tr.Recycle()
@@ -163,16 +158,17 @@ func TestTombsAreBounded(t *testing.T) {
 	var ts tombs
 	const most = 1000
 	for n := range 3 * most {
-		ts.bury(tupleOf(clientEnd(n), serverEnd), epoch+capture.Time(n), most)
+		f := capture.Flow{Client: clientEnd(n), Server: serverEnd}
+		ts.bury(uint32(n)%7, &f, epoch+capture.Time(n), most)
 	}
-	if ts.n != most || len(ts.at) != most {
-		t.Errorf("%d tombs, %d in the map; want %d", ts.n, len(ts.at), most)
+	if ts.n != most || ts.index.n != most {
+		t.Errorf("%d tombs, %d in the index; want %d", ts.n, ts.index.n, most)
 	}
 	for range most {
 		ts.sweep(epoch.Add(time.Hour), time.Minute)
 	}
-	if ts.n != 0 || len(ts.at) != 0 {
-		t.Errorf("%d tombs, %d in the map after their time", ts.n, len(ts.at))
+	if ts.n != 0 || ts.index.n != 0 {
+		t.Errorf("%d tombs, %d in the index after their time", ts.n, ts.index.n)
 	}
 }
 

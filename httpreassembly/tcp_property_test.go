@@ -56,7 +56,7 @@ func cut(r *rand.Rand, n, most int, wild bool) []chunkOf {
 func play(r *rand.Rand, tk talk, isn [2]seq, most int, wild bool) []string {
 	tr := New(Options{Ports: []uint16{14265}})
 	client := capture.Flow{Client: serverEnd, Server: serverEnd}.Client
-	client = replacePort(client, 50000)
+	client = client.WithPort(50000)
 	now, next := epoch, [2]seq{isn[0] + 1, isn[1] + 1}
 	var out []string
 	send := func(dir capture.Dir, at seq, f capture.Flags, b string) {

@@ -15,7 +15,7 @@ import (
 // epoch is where scripts begin; any time will do.
 const epoch = capture.Time(1_515_000_000_000_000_000)
 
-var serverEnd = netip.MustParseAddrPort("192.0.2.1:14265")
+var serverEnd = capture.EndpointOf(netip.MustParseAddrPort("192.0.2.1:14265"))
 
 // peer is one end of a scripted connection as its own kernel sees it.
 type peer struct {
@@ -86,7 +86,7 @@ func (sc *script) build(at capture.Time, who, what, payload string, keys []strin
 	if n, err := strconv.Atoi(client[1:]); err == nil {
 		port += uint16(n)
 	}
-	s := capture.Segment{At: at, Src: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.7"), port), Dst: serverEnd, Window: 65535}
+	s := capture.Segment{At: at, Src: capture.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr("198.51.100.7"), port)), Dst: serverEnd, Window: 65535}
 	if dir == capture.ToClient {
 		s.Src, s.Dst = s.Dst, s.Src
 	}

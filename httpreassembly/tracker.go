@@ -255,7 +255,7 @@ func (t *Tracker) unknown(h uint32, s *capture.Segment) {
 		t.firstSyn(h, s)
 		return
 	}
-	if t.tombs.holds(s, t.opts.Linger) {
+	if t.tombs.holds(h, s, t.opts.Linger) {
 		t.stats.Tombstoned++
 		return
 	}
@@ -285,7 +285,7 @@ func (t *Tracker) add(h uint32, dir capture.Dir, s *capture.Segment, st ConnStat
 	t.count++
 	t.gauge(c, 1)
 	t.table.add(c)
-	t.tombs.clear(s.Src, s.Dst)
+	t.tombs.clear(h, s)
 	return c
 }
 

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"net/netip"
 	"slices"
 
 	"stallwatch/capture"
@@ -23,7 +22,7 @@ const minBytes = 2 * (maxDatagram + maxPieces*pieceCost)
 
 // fragKey tells datagrams apart (RFC 791 section 3.2, RFC 8200 section 4.5).
 type fragKey struct {
-	src, dst netip.Addr
+	src, dst capture.Endpoint
 	id       uint32
 	version  byte
 }

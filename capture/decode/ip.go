@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"stallwatch/capture"
 )
@@ -24,7 +23,7 @@ const maxExtensions = 8
 // ends are the two addresses of a packet, with the sum of both as the pseudo
 // header of TCP needs it.
 type ends struct {
-	src, dst netip.Addr
+	src, dst capture.Endpoint // of port 0
 	sum      uint64
 	joined   bool // the packet was put together of fragments
 }
@@ -51,7 +50,7 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 		return NotTCP
 	}
 	e := ends{
-		src: netip.AddrFrom4([4]byte(b[12:16])), dst: netip.AddrFrom4([4]byte(b[16:20])),
+		src: capture.Endpoint4([4]byte(b[12:16]), 0), dst: capture.Endpoint4([4]byte(b[16:20]), 0),
 		sum: uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:])),
 	}
 	body := b[head:min(total, len(b))] // what follows is padding of the link
@@ -104,7 +103,7 @@ func (d *Decoder) ipv6(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if total > wire {
 		return BadLength
 	}
-	e := ends{src: netip.AddrFrom16([16]byte(b[8:24])).Unmap(), dst: netip.AddrFrom16([16]byte(b[24:40])).Unmap()}
+	e := ends{src: capture.Endpoint6([16]byte(b[8:24]), 0), dst: capture.Endpoint6([16]byte(b[24:40]), 0)}
 	for i := 8; i < 40; i += 4 {
 		e.sum += uint64(binary.BigEndian.Uint32(b[i:]))
 	}

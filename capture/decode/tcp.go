@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"stallwatch/capture"
 )
@@ -37,8 +36,8 @@ func tcp(b []byte, wire int, e *ends, s *capture.Segment) Skip {
 		return BadLength
 	}
 	*s = capture.Segment{
-		Src:    netip.AddrPortFrom(e.src, binary.BigEndian.Uint16(b)),
-		Dst:    netip.AddrPortFrom(e.dst, binary.BigEndian.Uint16(b[2:])),
+		Src:    e.src.WithPort(binary.BigEndian.Uint16(b)),
+		Dst:    e.dst.WithPort(binary.BigEndian.Uint16(b[2:])),
 		Seq:    binary.BigEndian.Uint32(b[4:]),
 		Ack:    binary.BigEndian.Uint32(b[8:]),
 		Flags:  capture.Flags(b[13]),

@@ -114,7 +114,7 @@ func checkNode(t *testing.T, s *capture.Sample) {
 	if !slices.Equal(s.Addrs, addrs) {
 		t.Errorf("addresses %v, want %v", s.Addrs, addrs)
 	}
-	first := capture.Socket{Flow: capture.Flow{Client: netip.MustParseAddrPort("192.0.2.7:49153"), Server: netip.MustParseAddrPort("192.0.2.10:14265")}, State: capture.Established, Accepted: true}
+	first := capture.Socket{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("192.0.2.7:49153")), Server: capture.EndpointOf(netip.MustParseAddrPort("192.0.2.10:14265"))}, State: capture.Established, Accepted: true}
 	if len(s.Conns) != 6 || !slices.Contains(s.Conns, first) {
 		t.Errorf("conns %v, want 6 with %v", s.Conns, first)
 	}

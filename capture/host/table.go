@@ -63,7 +63,7 @@ func (t *table) add(e *entry) {
 			t.conns = make([]capture.Socket, 0, min(t.expect, maxConns))
 		}
 		t.conns = append(t.conns, capture.Socket{
-			Flow: capture.Flow{Client: e.remote, Server: e.local}, State: e.state, Accepted: e.inode != 0})
+			Flow: capture.Flow{Client: capture.EndpointOf(e.remote), Server: capture.EndpointOf(e.local)}, State: e.state, Accepted: e.inode != 0})
 	}
 }
 

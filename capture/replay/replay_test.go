@@ -242,7 +242,7 @@ func randomSample(r *rand.Rand) *capture.Sample {
 	case 0:
 		s.Conns = []capture.Socket{}
 	case 1:
-		s.Conns = []capture.Socket{{Flow: capture.Flow{Client: b, Server: a}, State: capture.CloseWait, Accepted: true}}
+		s.Conns = []capture.Socket{{Flow: capture.Flow{Client: capture.EndpointOf(b), Server: capture.EndpointOf(a)}, State: capture.CloseWait, Accepted: true}}
 	}
 	return s
 }

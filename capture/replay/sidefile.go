@@ -132,7 +132,7 @@ func fromSample(s *capture.Sample) *sampleLine {
 		l.Conns = make([]connLine, len(s.Conns))
 	}
 	for i, c := range s.Conns {
-		l.Conns[i] = connLine{c.Flow.Client, c.Flow.Server, c.State.String(), c.Accepted}
+		l.Conns[i] = connLine{c.Flow.Client.AddrPort(), c.Flow.Server.AddrPort(), c.State.String(), c.Accepted}
 	}
 	return l
 }
@@ -167,7 +167,7 @@ func (l *sampleLine) sample() (*capture.Sample, error) {
 		if !ok {
 			return nil, fmt.Errorf("no such state: %.40q", c.State)
 		}
-		s.Conns[i] = capture.Socket{Flow: capture.Flow{Client: c.Client, Server: c.Server}, State: st, Accepted: c.Accepted}
+		s.Conns[i] = capture.Socket{Flow: capture.Flow{Client: capture.EndpointOf(c.Client), Server: capture.EndpointOf(c.Server)}, State: st, Accepted: c.Accepted}
 	}
 	return s, nil
 }

@@ -397,7 +397,7 @@ func outcomeWords(ev *httpreassembly.Event) string {
 // rule says whether a free rule holds for a call.
 func (x *explainer) rule(r *rules.AlertRule, ev *httpreassembly.Event, v *rules.Verdict) string {
 	e := ev.Exchange
-	f := rules.Facts{Verdict: v, Client: ev.Flow.Client, Server: ev.Flow.Server, Method: e.Method, Target: e.Target, UserAgent: e.UserAgent,
+	f := rules.Facts{Verdict: v, Client: ev.Flow.Client.AddrPort(), Server: ev.Flow.Server.AddrPort(), Method: e.Method, Target: e.Target, UserAgent: e.UserAgent,
 		BodyBytes: e.RequestBody, Status: e.Status, Wait: e.Wait(), ResponseBytes: e.ResponseBody}
 	if e.ResponseStart == 0 {
 		f.Wait = ev.At.Sub(e.RequestEnd)

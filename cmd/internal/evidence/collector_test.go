@@ -373,7 +373,7 @@ func TestHostileZone(t *testing.T) {
 	var r requests
 	r.init(a)
 	r.wanted[0].seen, r.wanted[0].method, r.wanted[0].target = true, "GET", "/"
-	line := appendTimeline(nil, a, []moment{{at: 1, node: &detect.Node{Server: bad}}, {at: 2, pending: &detect.Pending{Flow: capture.Flow{Client: bad}}}})
+	line := appendTimeline(nil, a, []moment{{at: 1, node: &detect.Node{Server: bad}}, {at: 2, pending: &detect.Pending{Flow: capture.Flow{Client: capture.EndpointOf(bad)}}}})
 	if text := string(r.script(a, true).text) + string(line); strings.Contains(text, "pwned") {
 		t.Errorf("got in:\n%s", text)
 	}

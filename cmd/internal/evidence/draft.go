@@ -70,17 +70,19 @@ func (d *draft) init() {
 // clients of the evidence have no packets of their own. About no server, as
 // CaptureLoss is: nobody's packets.
 type selection struct {
-	server netip.AddrPort // invalid: no packets
-	client netip.Addr     // invalid: nobody stands out
+	server capture.Endpoint // invalid: no packets
+	client netip.Addr       // invalid: nobody stands out
 }
 
-func newSelection(a *detect.Alert) selection { return selection{a.Server, a.Client} }
+func newSelection(a *detect.Alert) selection {
+	return selection{capture.EndpointOf(a.Server), a.Client}
+}
 
 func (s *selection) has(g *capture.Segment) bool {
 	return s.between(g.Src, g.Dst) || s.between(g.Dst, g.Src)
 }
 
-func (s *selection) between(client, server netip.AddrPort) bool {
+func (s *selection) between(client, server capture.Endpoint) bool {
 	if !s.server.IsValid() {
 		return false
 	}

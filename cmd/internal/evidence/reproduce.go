@@ -81,7 +81,7 @@ func (r *requests) segment(s *capture.Segment) {
 func (r *requests) take(x *httpreassembly.Exchange) {
 	for i := range r.wanted {
 		w := &r.wanted[i]
-		if w.call.Client != x.Flow.Client || x.RequestEnd > r.at || w.seen && w.end == w.call.Since {
+		if w.call.Client != x.Flow.Client.AddrPort() || x.RequestEnd > r.at || w.seen && w.end == w.call.Since {
 			continue
 		}
 		w.method, w.target, w.body = string(x.Method), string(x.Target), bytes.Clone(x.Body)

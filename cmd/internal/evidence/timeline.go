@@ -30,7 +30,7 @@ func appendTimeline(dst []byte, a *detect.Alert, list []moment) []byte {
 			dst = appendAlert(dst, m.alert, m.alert == a)
 		case m.pending != nil:
 			p := m.pending
-			dst = fmt.Appendf(dst, "call   %s from %s unanswered for %s (%s)", text.Escape(commandOf(p)), plainEnd(p.Flow.Client), p.Age.Round(time.Millisecond), p.Cause)
+			dst = fmt.Appendf(dst, "call   %s from %s unanswered for %s (%s)", text.Escape(commandOf(p)), plainEnd(p.Flow.Client.AddrPort()), p.Age.Round(time.Millisecond), p.Cause)
 		case m.node != nil:
 			dst = appendNode(dst, m.node)
 		default:

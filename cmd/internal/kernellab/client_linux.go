@@ -180,7 +180,7 @@ func (c *Client) takeIn() {
 
 // mine reports whether the server sent s to this client.
 func (c *Client) mine(s *capture.Segment) bool {
-	return s.Src == serverEnd && s.Dst.Addr() == clientAddr && s.Dst.Port() == c.Port
+	return s.Src.AddrPort() == serverEnd && s.Dst.Addr() == clientAddr && s.Dst.Port() == c.Port
 }
 
 // Await waits for a segment of the server that ok accepts, beyond the one

@@ -183,7 +183,7 @@ func Dump(frames []Frame) string {
 	for _, s := range all {
 		began := all[0].At
 		from := "S"
-		if s.Dst == serverEnd {
+		if s.Dst.AddrPort() == serverEnd {
 			from = "C"
 		}
 		fmt.Fprintf(&b, "\t%.6f %s %d>%d %s seq=%d ack=%d len=%d %.24q\n", s.At.Sub(began).Seconds(), from, s.Src.Port(), s.Dst.Port(),

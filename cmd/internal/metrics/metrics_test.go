@@ -346,7 +346,7 @@ func hot() (*Metrics, *httpreassembly.Event, *rules.Verdict) {
 	now := wall
 	m := at(&now, 40)
 	ev := done(200, httpreassembly.Answered)
-	ev.Flow = capture.Flow{Client: netip.MustParseAddrPort("192.0.2.1:1")}
+	ev.Flow = capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("192.0.2.1:1"))}
 	return m, ev, &rules.Verdict{Command: m.slots.commands[2]}
 }
 

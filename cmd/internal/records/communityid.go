@@ -18,7 +18,7 @@ const protoTCP = 6
 // is no security here.
 func appendCommunityID(dst []byte, f *capture.Flow) []byte {
 	var in [2 + 16 + 16 + 2 + 2 + 2]byte
-	a, b := f.Client, f.Server
+	a, b := f.Client.AddrPort(), f.Server.AddrPort()
 	if less(b, a) {
 		a, b = b, a
 	}

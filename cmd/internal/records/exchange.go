@@ -75,8 +75,8 @@ func (r *Writer) ends(conn httpreassembly.ConnID, depth int, f *capture.Flow) {
 	if depth > 0 {
 		r.l.int("depth", int64(depth))
 	}
-	r.l.addrPort("client", f.Client)
-	r.l.addrPort("server", f.Server)
+	r.l.addrPort("client", f.Client.AddrPort())
+	r.l.addrPort("server", f.Server.AddrPort())
 }
 
 func (l *line) conn(id httpreassembly.ConnID) {

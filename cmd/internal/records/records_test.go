@@ -34,7 +34,7 @@ func after(d time.Duration) capture.Time { return t0.Add(d) }
 const ms, sec = time.Millisecond, time.Second
 
 func flow(client string) capture.Flow {
-	return capture.Flow{Client: netip.MustParseAddrPort(client), Server: netip.MustParseAddrPort("10.0.0.1:14265")}
+	return capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort(client)), Server: capture.EndpointOf(netip.MustParseAddrPort("10.0.0.1:14265"))}
 }
 
 var (
@@ -257,7 +257,7 @@ func TestCommunityID(t *testing.T) {
 		{"128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
 		{"[fe80::200:86ff:fe05:80da]:135", "[fe80::260:97ff:fe07:69ea]:0", "1:+sv1F6JQBglTsE0j26d1G1XhKZM="},
 	} {
-		a, b := netip.MustParseAddrPort(row.a), netip.MustParseAddrPort(row.b)
+		a, b := capture.EndpointOf(netip.MustParseAddrPort(row.a)), capture.EndpointOf(netip.MustParseAddrPort(row.b))
 		for _, f := range []capture.Flow{{Client: a, Server: b}, {Client: b, Server: a}} {
 			if got := string(appendCommunityID(nil, &f)); got != row.want {
 				t.Errorf("community id of %v = %s, want %s", f, got, row.want)

@@ -54,7 +54,7 @@ func (w *Wire) conn(client netip.Addr, server netip.AddrPort) *Conn {
 		w.ports = 20000
 	}
 	w.seqs += 100_003
-	return &Conn{w: w, flow: capture.Flow{Client: netip.AddrPortFrom(client, w.ports), Server: server}, next: [2]uint32{w.seqs, w.seqs ^ 0x55555555}}
+	return &Conn{w: w, flow: capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(client, w.ports)), Server: capture.EndpointOf(server)}, next: [2]uint32{w.seqs, w.seqs ^ 0x55555555}}
 }
 
 // Send writes bytes, and the acknowledgement of the other side.
@@ -81,7 +81,7 @@ func (c *Conn) Reset(at capture.Time, dir capture.Dir) {
 
 // segment writes one TCP segment and moves the sequence numbers on.
 func (c *Conn) segment(at capture.Time, dir capture.Dir, flags capture.Flags, payload []byte) {
-	src, dst := c.flow.Client, c.flow.Server
+	src, dst := c.flow.Client.AddrPort(), c.flow.Server.AddrPort()
 	if dir == capture.ToClient {
 		src, dst = dst, src
 	}

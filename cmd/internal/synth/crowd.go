@@ -3,7 +3,6 @@ package synth
 import (
 	"encoding/binary"
 	"io"
-	"net/netip"
 	"time"
 
 	"stallwatch/capture"
@@ -84,8 +83,8 @@ func (c *Crowd) Next(it *capture.Item) error {
 	s := &c.Steps[step]
 	var ip [4]byte
 	binary.BigEndian.PutUint32(ip[:], 0x0b000000+uint32(who/50000))
-	flow := capture.Flow{Client: netip.AddrPortFrom(netip.AddrFrom4(ip), uint16(10000+who%50000)),
-		Server: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 77, 0, 1}), ServerPort)}
+	flow := capture.Flow{Client: capture.Endpoint4(ip, uint16(10000+who%50000)),
+		Server: capture.Endpoint4([4]byte{10, 77, 0, 1}, ServerPort)}
 	p := packet{c: &conn{flow: flow}, dir: s.Dir, flags: s.Flags, payload: len(s.Text), msg: []byte(s.Text),
 		seq: uint32(who)*7919 + s.Seq, ack: uint32(who)*7919 + s.Ack}
 	if !s.Flags.Has(ack) {

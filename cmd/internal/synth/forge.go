@@ -1,8 +1,6 @@
 package synth
 
 import (
-	"net/netip"
-
 	"stallwatch/capture"
 )
 
@@ -20,8 +18,8 @@ func ClientPort(k int) uint16 { return uint16(1024 + k%60000) }
 func (f *Forge) Frame(k int, dir capture.Dir, flags capture.Flags, seq, ack uint32, payload []byte) []byte {
 	n := uint32(k / 60000 << 8)
 	c := conn{flow: capture.Flow{
-		Client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), 9}), ClientPort(k)),
-		Server: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 77, 0, 1}), ServerPort),
+		Client: capture.Endpoint4([4]byte{10, byte(n >> 16), byte(n >> 8), 9}, ClientPort(k)),
+		Server: capture.Endpoint4([4]byte{10, 77, 0, 1}, ServerPort),
 	}}
 	f.frame = appendFrame(f.frame[:0], &packet{c: &c, dir: dir, flags: flags, seq: seq, ack: ack, payload: len(payload), msg: payload})
 	return f.frame

@@ -3,7 +3,6 @@ package synth
 import (
 	"encoding/binary"
 	"io"
-	"net/netip"
 
 	"stallwatch/capture"
 )
@@ -33,7 +32,7 @@ func appendFrame(b []byte, p *packet) []byte {
 	return appendTCP(b, p, src, dst)
 }
 
-func appendTCP(b []byte, p *packet, src, dst netip.AddrPort) []byte {
+func appendTCP(b []byte, p *packet, src, dst capture.Endpoint) []byte {
 	start := len(b)
 	b = binary.BigEndian.AppendUint16(b, src.Port())
 	b = binary.BigEndian.AppendUint16(b, dst.Port())

@@ -114,8 +114,8 @@ func (g *Generator) open(at capture.Time) {
 	}
 	c := &conn{
 		flow: capture.Flow{
-			Client: netip.AddrPortFrom(client, uint16(1024+g.ports%60000)),
-			Server: netip.AddrPortFrom(server, ServerPort),
+			Client: capture.EndpointOf(netip.AddrPortFrom(client, uint16(1024+g.ports%60000))),
+			Server: capture.EndpointOf(netip.AddrPortFrom(server, ServerPort)),
 		},
 		left: 1 + int(g.rnd.ExpFloat64()*float64(g.p.Exchanges)),
 		at:   at,
