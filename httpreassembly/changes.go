@@ -23,9 +23,8 @@ func (t *Tracker) choke(c *conn, dir capture.Dir, at capture.Time) {
 	if h.choked {
 		k = WindowClosed
 	}
-	e := c.event(at, k)
+	e := t.event(&c.ident, at, k)
 	e.Dir, e.Bytes = dir, c.bytes[dir]
-	t.emit(e)
 }
 
 // resend notes that bytes of dir up to end came again.
@@ -35,9 +34,8 @@ func (t *Tracker) resend(c *conn, dir capture.Dir, at capture.Time, end seq) {
 		return // the other end has them: an acknowledgement was lost, or late
 	}
 	h.resent = true
-	e := c.event(at, Retransmitting)
+	e := t.event(&c.ident, at, Retransmitting)
 	e.Dir = dir
-	t.emit(e)
 }
 
 // content reports whether a stream in state s is inside the content of a
@@ -51,7 +49,7 @@ func (m *messages) headSeen(f *feed) {
 		return
 	}
 	m.cur.flags |= headTold
-	f.sh.emit(f.id.event(f.at, HeadSeen))
+	f.sh.event(f.id, f.at, HeadSeen)
 }
 
 // progressEvery separates two ResponseProgress of an answer.
@@ -67,9 +65,8 @@ func (m *messages) progress(f *feed, x *call) {
 		return
 	}
 	x.told = f.at
-	e := f.id.event(f.at, ResponseProgress)
+	e := f.sh.event(f.id, f.at, ResponseProgress)
 	e.Bytes = x.ResponseBytes
-	f.sh.emit(e)
 }
 
 // perimeter looks at a segment of a port that is not watched. Both facts stand

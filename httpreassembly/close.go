@@ -42,7 +42,7 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 		t.closed(c, at, side(dir), ByFIN)
 		return
 	}
-	e := c.event(at, HalfClosed)
+	e := t.event(&c.ident, at, HalfClosed)
 	e.By = side(dir)
 	if dir == capture.ToServer {
 		c.closeWait = at
@@ -50,7 +50,6 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 	} else {
 		t.setState(c, StateServerClosed)
 	}
-	t.emit(e)
 }
 
 // side returns the sender of what goes in dir.
@@ -85,7 +84,7 @@ func (t *Tracker) reset(c *conn, dir capture.Dir, s *capture.Segment) {
 // means the end of the zombies of that port is for the detectors to say: they
 // may be in another shard.
 func (t *Tracker) refused(c *conn, at capture.Time) {
-	t.emit(c.event(at, Refused))
+	t.event(&c.ident, at, Refused)
 	t.free(c, at, ByRST)
 }
 
@@ -155,9 +154,8 @@ func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
 // report emits Closed.
 func (t *Tracker) report(c *conn, at capture.Time, by Side, how How) {
 	t.stats.Closed++
-	e := c.event(at, Closed)
+	e := t.event(&c.ident, at, Closed)
 	e.By, e.How, e.Summary = by, how, t.summary(c)
-	t.emit(e)
 }
 
 func (t *Tracker) summary(c *conn) *Connection {

@@ -99,15 +99,14 @@ func (t *Tracker) open(c *conn, at capture.Time, s ConnState, midStream bool) {
 	t.setState(c, s)
 	c.flags |= opened
 	t.stats.Opened++
-	e := c.event(at, Opened)
+	e := t.event(&c.ident, at, Opened)
 	e.MidStream = midStream
-	t.emit(e)
 }
 
 // established moves c from the half-open ones to those that may be idle.
 func (t *Tracker) established(c *conn) {
 	if c.state == StateHandshake {
-		t.emit(c.event(c.last, Established))
+		t.event(&c.ident, c.last, Established)
 	}
 	t.setState(c, StateOpen)
 	t.classify(c, live)
@@ -130,9 +129,8 @@ func (t *Tracker) lose(c *conn, dir capture.Dir, at capture.Time, n int64) {
 	t.stats.Gaps++
 	t.stats.GapBytes += uint64(n)
 	c.history.note(dir, 'g')
-	e := c.event(at, Gap)
+	e := t.event(&c.ident, at, Gap)
 	e.Dir, e.Bytes = dir, n
-	t.emit(e)
 	k := len(t.out)
 	t.messages(c).hole(&t.shared, &c.ident, dir, at, n)
 	t.told(c, k)

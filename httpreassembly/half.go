@@ -76,9 +76,8 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		p.acked = ack
 		if p.resent {
 			p.resent = false
-			e := c.event(s.At, Acknowledged)
+			e := t.event(&c.ident, s.At, Acknowledged)
 			e.Dir = dir.Reverse()
-			t.emit(e)
 		}
 	case ack.sub(p.next) < maxJump && !(dir == capture.ToServer && c.has(distrusted)):
 		p.acked = ack

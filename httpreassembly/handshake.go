@@ -108,7 +108,7 @@ func (t *Tracker) unanswered(c *conn, at capture.Time) {
 		return
 	}
 	c.flags |= synReported
-	t.emit(c.event(at, SynUnanswered))
+	t.event(&c.ident, at, SynUnanswered)
 }
 
 // synAck handles the server's answer to a SYN.

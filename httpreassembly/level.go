@@ -194,9 +194,8 @@ func (sh *shared) part(f *feed, x *call, p []byte) {
 		return
 	}
 	sh.parts = append(sh.parts, p)
-	e := f.id.event(f.at, BodyPart)
+	e := sh.event(f.id, f.at, BodyPart)
 	e.Bytes, e.Exchange = int64(len(sh.parts)-1), &x.Exchange
-	sh.emit(e)
 }
 
 // Part returns the bytes of a BodyPart. They hold until the next call of the

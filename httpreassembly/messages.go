@@ -155,9 +155,8 @@ func (m *messages) oddity(f *feed, o Oddity, detail string) {
 }
 
 func (f *feed) emit(k Kind, x *call) {
-	e := f.id.event(f.at, k)
+	e := f.sh.event(f.id, f.at, k)
 	e.Exchange = &x.Exchange
-	f.sh.emit(e)
 }
 
 // owed returns how many requests were seen whole whose final answer has not

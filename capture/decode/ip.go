@@ -49,10 +49,9 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if b[9] != protoTCP {
 		return NotTCP
 	}
-	e := ends{
-		src: capture.Endpoint4([4]byte(b[12:16]), 0), dst: capture.Endpoint4([4]byte(b[16:20]), 0),
-		sum: uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:])),
-	}
+	e := ends{sum: uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:]))}
+	e.src.Set4((*[4]byte)(b[12:]), 0)
+	e.dst.Set4((*[4]byte)(b[16:]), 0)
 	body := b[head:min(total, len(b))] // what follows is padding of the link
 	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
 		return d.fragment(piece{
@@ -103,7 +102,9 @@ func (d *Decoder) ipv6(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if total > wire {
 		return BadLength
 	}
-	e := ends{src: capture.Endpoint6([16]byte(b[8:24]), 0), dst: capture.Endpoint6([16]byte(b[24:40]), 0)}
+	var e ends
+	e.src.Set6((*[16]byte)(b[8:]), 0)
+	e.dst.Set6((*[16]byte)(b[24:]), 0)
 	for i := 8; i < 40; i += 4 {
 		e.sum += uint64(binary.BigEndian.Uint32(b[i:]))
 	}

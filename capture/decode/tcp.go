@@ -35,17 +35,14 @@ func tcp(b []byte, wire int, e *ends, s *capture.Segment) Skip {
 	if head < 20 || head > wire {
 		return BadLength
 	}
-	*s = capture.Segment{
-		Src:    e.src.WithPort(binary.BigEndian.Uint16(b)),
-		Dst:    e.dst.WithPort(binary.BigEndian.Uint16(b[2:])),
-		Seq:    binary.BigEndian.Uint32(b[4:]),
-		Ack:    binary.BigEndian.Uint32(b[8:]),
-		Flags:  capture.Flags(b[13]),
-		Window: binary.BigEndian.Uint16(b[14:]),
-		Urgent: binary.BigEndian.Uint16(b[18:]),
-		TCP:    b,
-		Pseudo: uint32(fold(e.sum + protoTCP + uint64(wire)>>16 + uint64(wire)&0xffff)),
-	}
+	*s = capture.Segment{}
+	s.Src.Set(&e.src, binary.BigEndian.Uint16(b))
+	s.Dst.Set(&e.dst, binary.BigEndian.Uint16(b[2:]))
+	s.Seq, s.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+	s.Flags = capture.Flags(b[13])
+	s.Window, s.Urgent = binary.BigEndian.Uint16(b[14:]), binary.BigEndian.Uint16(b[18:])
+	s.TCP = b
+	s.Pseudo = uint32(fold(e.sum + protoTCP + uint64(wire)>>16 + uint64(wire)&0xffff))
 	// The snap length may cut within the options: what they say is lost, but
 	// the segment is not.
 	end := min(head, len(b))
