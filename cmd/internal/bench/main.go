@@ -4,6 +4,7 @@
 //
 //	make bench            # all of it, some minutes
 //	make bench QUICK=1    # a tenth of the traffic, one minute
+//	make bench-live       # what a capture loses, and what a watched node feels; root
 //
 // The traffic is synthetic and the same everywhere (package synth). It is kept
 // in the directory of -dir, to be made once: 4 GB, with the large file 6 GB.
@@ -24,6 +25,8 @@ type options struct {
 	quick    bool
 	parts    string
 	seconds  float64 // a peer that took longer than this runs no second time
+
+	iface, from, peer string // of the part live: captured on, its other end's namespace and name
 }
 
 func main() {
@@ -34,10 +37,26 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the traffic, and fewer runs")
 	flag.StringVar(&o.parts, "parts", "speed,cores,memory,attack", "what to measure")
 	flag.Float64Var(&o.seconds, "patience", 5, "seconds after which a peer is not run again")
+	flag.StringVar(&o.iface, "iface", "", "for the part live: the interface to capture on")
+	flag.StringVar(&o.from, "from", "", "for the part live: the network namespace of its other end")
+	flag.StringVar(&o.peer, "peer", "", "for the part live: the name of its other end")
 	name := flag.String("make", "", "only make this file of traffic")
+	send := flag.String("send", "", "only send the packets of the file named, on this interface")
+	rate := flag.Int("rate", 100_000, "packets a second of -send")
+	packets := flag.Int("packets", 100_000, "packets of -send")
+	list := flag.String("rates", "", "for the part live: packets a second, with commas")
 	flag.Parse()
-	if *name != "" {
+	switch {
+	case *name != "":
 		exit(makeFile(o.dir, *name))
+	case *send != "":
+		exit(sendFile(flag.Arg(0), *send, *packets, *rate))
+	}
+	if *list != "" {
+		var err error
+		if liveRates, err = rates(*list); err != nil {
+			exit(err)
+		}
 	}
 	if o.quick {
 		o.turns = min(o.turns, 3)
@@ -66,7 +85,7 @@ func run(o *options) error {
 	for _, p := range []struct {
 		name string
 		f    func(*options) error
-	}{{"speed", speed}, {"cores", cores}, {"memory", memory}, {"attack", attack}} {
+	}{{"speed", speed}, {"cores", cores}, {"memory", memory}, {"attack", attack}, {"live", live}, {"latency", latency}} {
 		if !slices.Contains(parts, p.name) {
 			continue
 		}
