@@ -23,7 +23,7 @@ func (m *messages) body(f *feed, s *stream, b []byte) int {
 // lend makes p, which is the rest of x's content of known length, its Body
 // without a copy, if it is all of it: the request is told before p goes.
 func (x *call) lend(sh *shared, p []byte) bool {
-	if len(x.Body) > 0 || x.has(bodyCut|bodyParts) || len(p) > sh.bodyLimit() {
+	if !sh.opts.LendBodies || len(x.Body) > 0 || x.has(bodyCut|bodyParts) || len(p) > sh.bodyLimit() {
 		return false
 	}
 	x.Body = p[:len(p):len(p)]

@@ -36,7 +36,7 @@ type Exchange struct {
 	Forwarded       []byte  // RFC 7239
 	HasAPIVersion   bool    // X-IOTA-API-Version is present
 	Outcome         Outcome // settled at ExchangeDone
-	Body            []byte  // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only, and until the next call of the Tracker: it may lie in the segment
+	Body            []byte  // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only; see Options.LendBodies
 	RequestBody     int64   // content bytes, chunking removed
 	RequestBytes    int64   // head, framing and content
 	RequestEnd      capture.Time

@@ -13,6 +13,7 @@ type Options struct {
 	Perimeter bool
 
 	BodyPrefix  int  // bytes of a request's content kept for classification (0: 64 KiB)
+	LendBodies  bool // Exchange.Body may lie in the segment: it holds until the next call of the Tracker only
 	BodyParts   bool // what exceeds BodyPrefix is handed on as BodyPart; the consumer must take it before the next call
 	MaxHead     int  // bytes of a message head before it counts as a flood (0: 64 KiB)
 	MaxPipeline int  // requests owed on one connection (0: 1024); beyond it the connection falls back to TCP-level timing

@@ -39,10 +39,11 @@ func TestBatchHolds(t *testing.T) {
 	for name, packed := range packings(t, content) {
 		path := write(t, filepath.Join(dir, name), packed)
 		for _, hold := range []int{1, 3} {
-			s, err := Open([]string{path, write(t, filepath.Join(dir, "other"), bigFile(100))}, Options{Hold: hold})
+			s, err := Open([]string{path, write(t, filepath.Join(dir, "other"), bigFile(100))}, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.Hold(hold)
 			plain, err := Open([]string{path, filepath.Join(dir, "other")}, Options{})
 			if err != nil {
 				t.Fatal(err)

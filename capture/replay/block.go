@@ -15,7 +15,7 @@ type blocks struct {
 	off    int64 // of buf[lo] in r
 	err    error // from r; kept until the buffer is empty
 
-	lend  *lending // nil: nobody keeps what peek has shown
+	lend  *lending // nil: nobody keeps what peek has shown, as if its keep were 0
 	lent  bool     // a packet in buf was handed out
 	spare [][]byte // filled before, oldest first
 }
@@ -63,7 +63,7 @@ func (b *blocks) peek(n int) ([]byte, error) {
 }
 
 func (b *blocks) fill(n int) error {
-	if b.lent && b.lend != nil {
+	if b.lent && b.lend != nil && b.lend.keep > 0 {
 		b.turn()
 	} else {
 		copy(b.buf, b.buf[b.lo:b.hi])

@@ -57,9 +57,9 @@ func (c counted) Read(p []byte) (int, error) {
 // maxWindow bounds what a zstd file makes its reader hold.
 const maxWindow = 64 << 20
 
-// unpack looks through gzip and zstd.
+// unpack looks through gzip and zstd; done is nil if it is neither.
 func unpack(r io.Reader) (b *blocks, done func(), err error) {
-	b, done = newBlocks(r), func() {}
+	b = newBlocks(r)
 	h, _ := b.peek(4)
 	switch {
 	case len(h) >= 2 && h[0] == 0x1f && h[1] == 0x8b: // RFC 1952 section 2.3.1
@@ -67,7 +67,7 @@ func unpack(r io.Reader) (b *blocks, done func(), err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("gzip: %w", err)
 		}
-		return newBlocks(z), done, nil
+		return newBlocks(z), func() {}, nil
 	case string(h) == "\x28\xb5\x2f\xfd": // RFC 8878 section 3.1.1
 		// One goroutine: what is read, and when, does not depend on the scheduler.
 		z, err := zstd.NewReader(&rest{b}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
@@ -76,7 +76,7 @@ func unpack(r io.Reader) (b *blocks, done func(), err error) {
 		}
 		return newBlocks(z), z.Close, nil
 	}
-	return b, done, nil
+	return b, nil, nil
 }
 
 // rest reads what a blocks has not handed out.
@@ -125,9 +125,7 @@ func (f *file) open(read *atomic.Int64, lend *lending) error {
 		return fmt.Errorf("%s: %w", printable(f.path), err)
 	}
 	f.done = done
-	if lend.keep > 0 {
-		b.lend = lend
-	}
+	b.lend = lend
 	for _, format := range []func(*blocks) (reader, error){newPcap, newPcapng} {
 		if f.r, err = format(b); err != nil {
 			return &FileError{Path: f.path, Offset: b.off, Err: err}

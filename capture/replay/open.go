@@ -29,9 +29,6 @@ func Open(paths []string, o Options) (*Source, error) {
 		o.Stdin = os.Stdin
 	}
 	s := &Source{o: o}
-	if o.Hold > 0 {
-		s.lend.keep = o.Hold + 1 // the buffer that a batch ends in was put by with the last call
-	}
 	seen := make(map[string]bool)
 	for _, path := range paths {
 		if clean := filepath.Clean(path); seen[clean] {
@@ -107,6 +104,7 @@ func (s *Source) add(f *file, size int64) error {
 		s.read.Store(before)
 		return err
 	}
+	s.packed = s.packed || f.done != nil
 	if err := f.join(); err != nil {
 		f.close()
 		return err

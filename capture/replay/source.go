@@ -19,10 +19,6 @@ type Options struct {
 	// is told.
 	Drain time.Duration
 	Stdin io.Reader // what "-" reads (nil: os.Stdin)
-	// Hold is how many calls of Batch a packet's bytes outlast (0: none; they
-	// hold until the next call). It costs that many buffers of 256 KiB for
-	// each file that is open.
-	Hold int
 }
 
 // maxShift ends a source whose clock was set back by more than 73 years in
@@ -51,6 +47,7 @@ type Source struct {
 	ended   bool // the last item was the end of a recording
 	eof     bool
 	streams bool // standard input or a pipe is among them
+	packed  bool // a compressed file is among them
 	lend    lending
 }
 
@@ -73,6 +70,17 @@ func (s *Source) Close() {
 		f.close()
 	}
 	s.open, s.files, s.moved, s.eof = nil, nil, nil, true
+}
+
+// Packed reports whether a file is compressed: reading takes time of the
+// processor's then.
+func (s *Source) Packed() bool { return s.packed }
+
+// Hold says, before the first item, how many calls of Batch a packet's bytes
+// have to outlast (at first none: they hold until the next call). It costs
+// that many buffers of 256 KiB for each file that is open.
+func (s *Source) Hold(calls int) {
+	s.lend.keep = calls + 1 // the buffer that a batch ends in was put by with the last call
 }
 
 // Next fills it with the next observation; the last one is the Tick that ends
@@ -104,7 +112,7 @@ func (s *Source) Next(it *capture.Item) error {
 
 // Batch fills items from their start and returns how many it filled, at least
 // one unless there is an error, as Next returns it. Their bytes hold during
-// Options.Hold further calls: another goroutine may work on one batch while
+// Hold's further calls: another goroutine may work on one batch while
 // the next are read.
 func (s *Source) Batch(items []capture.Item) (n int, err error) {
 	turns := s.lend.turns

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stallwatch/capture"
+	"stallwatch/capture/replay"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/detect"
 	"stallwatch/httpreassembly"
@@ -151,7 +152,7 @@ func TestCloseWaitEqualsTheKernel(t *testing.T) {
 
 func closeWaitOf(t *testing.T, name string, port uint16) *wireCount {
 	t.Helper()
-	src, err := openAhead([]string{filepath.Join(capturesDir, name+".pcap.zst")}, nil)
+	src, err := replay.Open([]string{filepath.Join(capturesDir, name+".pcap.zst")}, replay.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func replayDemo(ctx context.Context, std stdio, why error) error {
 	if err != nil {
 		return err
 	}
-	src, err := openAhead([]string{path}, nil)
+	src, err := replay.Open([]string{path}, replay.Options{})
 	if err != nil {
 		return err
 	}

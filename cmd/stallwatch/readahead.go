@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 
 	"stallwatch/capture"
 	"stallwatch/capture/replay"
@@ -12,23 +13,16 @@ import (
 
 var errInterrupted = errors.New("interrupted: what is reported is what was read until then")
 
-// Reading ahead: a goroutine reads, unpacks and cuts the files into packets
-// while this one works on the batches before. A batch is large enough that
-// handing it over costs nothing a packet, and readAhead of them at most are
-// under way, whose bytes the source holds for so long.
+// Reading ahead: a goroutine unpacks compressed files and cuts them into
+// packets while this one works on the batches before. A batch is large enough
+// that handing it over costs nothing a packet, and readAhead of them at most
+// are under way, whose bytes the source holds for so long. Files that are not
+// compressed are read where their packets are looked at: fetching each from
+// another core's cache takes longer than reading it.
 const (
 	readAhead = 2
 	batchSize = 512
 )
-
-// ahead is a source that holds what it gave long enough to be read ahead of.
-type ahead struct{ *replay.Source }
-
-// openAhead opens files for readAll; stdin is what "-" reads.
-func openAhead(paths []string, stdin io.Reader) (ahead, error) {
-	src, err := replay.Open(paths, replay.Options{Stdin: stdin, Hold: readAhead})
-	return ahead{src}, err
-}
 
 // batch is what the reader read at once; err is what ended it.
 type batch struct {
@@ -40,14 +34,46 @@ type batch struct {
 
 // readAll feeds src to pipe until its end or until ctx is done, and finishes
 // pipe in either case.
-func readAll(ctx context.Context, src ahead, pipe *pipeline.Pipeline, bar *progress) error {
+func readAll(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) error {
+	feed := feedDirectly
+	if src.Packed() && runtime.GOMAXPROCS(0) > 1 {
+		feed = feedAhead
+	}
+	last, err := feed(ctx, src, pipe, bar)
+	pipe.Finish(last)
+	bar.done()
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// feedDirectly returns the time of the last item and what ended src.
+func feedDirectly(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) (last capture.Time, err error) {
+	var it capture.Item
+	for n := 1; ; n++ {
+		if err = src.Next(&it); err != nil {
+			return last, err
+		}
+		pipe.Item(&it)
+		last = it.At
+		if n%batchSize == 0 {
+			at, total := src.Progress()
+			if bar.step(batchSize, at, total); ctx.Err() != nil {
+				return last, errInterrupted
+			}
+		}
+	}
+}
+
+// feedAhead does the same with a goroutine that reads ahead.
+func feedAhead(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) (last capture.Time, err error) {
+	src.Hold(readAhead)
 	free, full := make(chan *batch, readAhead), make(chan *batch, readAhead)
 	for range readAhead {
 		free <- &batch{items: make([]capture.Item, batchSize)}
 	}
 	go read(ctx, src, free, full)
-	var last capture.Time
-	var err error
 	for b := range full {
 		for i := range b.items[:b.n] {
 			pipe.Item(&b.items[i])
@@ -59,17 +85,12 @@ func readAll(ctx context.Context, src ahead, pipe *pipeline.Pipeline, bar *progr
 		err = b.err
 		free <- b
 	}
-	pipe.Finish(last)
-	bar.done()
-	if err == io.EOF {
-		return nil
-	}
-	return err
+	return last, err
 }
 
 // read fills batches until src ends or ctx is done, and closes full: its
 // reader waits for that, and so for the end of this goroutine.
-func read(ctx context.Context, src ahead, free <-chan *batch, full chan<- *batch) {
+func read(ctx context.Context, src *replay.Source, free <-chan *batch, full chan<- *batch) {
 	defer close(full)
 	for b := range free {
 		if b.n, b.err = 0, errInterrupted; ctx.Err() == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stallwatch/capture/replay"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/records"
 	"stallwatch/cmd/internal/report"
@@ -62,7 +63,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 		return err
 	}
 	limitMemory(o)
-	src, err := openAhead(paths, std.in)
+	src, err := replay.Open(paths, replay.Options{Stdin: std.in})
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 
 // judge runs detection and the Sinks apart from the tracker:
 //
-//	Item ─> decode ─> Tracker ─> rules ─┬─ batch ─> detect ─> Sinks
-//	             Reuse <── batch ───────┘
+//	Item ─> decode ─> Tracker ─┬─ batch ─> rules ─> detect ─> Sinks
+//	             Reuse <── batch ┘
 //
 // A batch is events, the verdicts on them, and what of the tracker's they
 // point to. An event and the fields of its Exchange that are settled with it
@@ -57,6 +57,7 @@ func (j *judge) send(sh *shard) {
 
 func (j *judge) run(ready <-chan *batch) {
 	for b := range ready {
+		j.p.shards[0].verdictsOf.settle(&b.told, 0)
 		j.p.deliver(&b.told)
 		b.clear()
 		j.free <- b
@@ -74,4 +75,11 @@ func (j *judge) flush(sh *shard) {
 	close(j.ready)
 	j.running.Wait()
 	j.ready = nil
+	// What the batches took is consumed, and has to go back before what comes
+	// now does: an exchange that both know of would be given back twice.
+	for range judgeBatches {
+		b := <-j.free
+		sh.tracker.Reuse(&b.spent)
+		j.free <- b
+	}
 }

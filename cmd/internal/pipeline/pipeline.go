@@ -23,8 +23,8 @@ type Options struct {
 	MaxScans int
 	Shards   int // trackers that work in parallel (0: 1)
 	Round    int // segments a round, with more than one shard (0: 1024)
-	// Apart moves detection and the Sinks to a goroutine of their own, with
-	// one shard: they then lag behind the Items until one comes that is no
+	// Apart moves judging requests, detection and the Sinks to a goroutine of
+	// their own, with one shard: they then lag behind the Items until one comes that is no
 	// packet, or Flush is called. What is told does not change.
 	Apart bool
 }
@@ -71,12 +71,13 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{dec: decode.New(o.Decode), engine: engine, sinks: sinks, detect: o.Detect}
+	o.Apart = o.Apart && o.Shards == 1
 	o = o.divided()
 	for range o.Shards {
 		p.shards = append(p.shards, newShard(o))
 	}
 	p.round.init(o.Round, o.Shards)
-	if o.Apart && o.Shards == 1 {
+	if o.Apart {
 		p.judge = &judge{p: p}
 	}
 	return p, nil
@@ -89,7 +90,7 @@ func (o Options) divided() Options {
 	o.MaxScans = max(o.MaxScans/o.Shards, 1)
 	o.Tracker = o.Tracker.WithDefaults()
 	t := &o.Tracker
-	t.BodyParts = true
+	t.BodyParts, t.LendBodies = true, !o.Apart
 	t.MaxConns = max(t.MaxConns/o.Shards, 1)
 	t.MaxExchanges = max(t.MaxExchanges/o.Shards, 1)
 	t.MaxTombs = max(t.MaxTombs/o.Shards, 1)
@@ -111,7 +112,7 @@ func (p *Pipeline) Reload(set *rules.Set) error {
 		return err
 	}
 	for _, sh := range p.shards {
-		sh.rules = set
+		sh.verdictsOf.rules = set
 	}
 	return nil
 }

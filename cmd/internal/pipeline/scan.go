@@ -60,21 +60,21 @@ func (cs *contents) begin(set *rules.Set, x *httpreassembly.Exchange, p []byte) 
 	return c
 }
 
-// end forgets x's content and puts its verdict into v; it returns false, and
-// leaves v alone, if the content was not read in parts.
-func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange, v *rules.Verdict) bool {
+// end forgets x's content and returns its verdict; nil if it was not read in
+// parts.
+func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange) *rules.Verdict {
 	if len(cs.refused) > 0 {
 		delete(cs.refused, x.Slot)
 	}
 	if len(cs.open) == 0 {
-		return false
+		return nil
 	}
 	c := cs.open[x.Slot]
 	if c == nil {
-		return false
+		return nil
 	}
 	delete(cs.open, x.Slot)
-	*v = c.verdict
+	v := &c.verdict
 	if c.scan != nil {
 		*v = c.scan.Classify(requestOf(x))
 	}
@@ -84,7 +84,7 @@ func (cs *contents) end(set *rules.Set, x *httpreassembly.Exchange, v *rules.Ver
 			v.Batch[i].Command = set.Commands()[v.Batch[i].Command.Index]
 		}
 	}
-	return true
+	return v
 }
 
 func requestOf(x *httpreassembly.Exchange) *rules.Request {

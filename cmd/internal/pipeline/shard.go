@@ -12,16 +12,12 @@ import (
 // requests it found. One goroutine at a time works on it.
 type shard struct {
 	tracker *httpreassembly.Tracker
-	rules   *rules.Set
 	told
-	slots    []*[slotBlock]rules.Verdict // by Exchange.Slot; Command is nil until the request is whole
-	next     int                         // of events, while merging
-	contents contents                    // that come in parts
+	verdictsOf verdicts
+	next       int      // of events, while merging
+	contents   contents // that come in parts
+	apart      bool     // requests are judged by who consumes the events
 }
-
-// slotBlock verdicts lie together, and never move: who consumes the events
-// may be another goroutine.
-const slotBlock = 64
 
 // told are events that were not consumed yet.
 type told struct {
@@ -30,14 +26,19 @@ type told struct {
 }
 
 func newShard(o Options) *shard {
-	return &shard{tracker: httpreassembly.New(o.Tracker), rules: o.Rules, contents: newContents(o.MaxScans)}
+	return &shard{tracker: httpreassembly.New(o.Tracker), verdictsOf: verdicts{rules: o.Rules},
+		contents: newContents(o.MaxScans), apart: o.Apart}
 }
 
 func (sh *shard) segment(s *capture.Segment) {
 	n := len(sh.events)
 	sh.events = sh.tracker.Segment(sh.events, s)
-	if len(sh.events) > n {
-		sh.classify(n)
+	if len(sh.events) == n {
+		return
+	}
+	sh.collect(n)
+	if !sh.apart {
+		sh.verdictsOf.settle(&sh.told, n)
 	}
 }
 
@@ -57,57 +58,36 @@ func (t *told) clear() {
 }
 
 // classify names the command of every request that is whole since event n.
-// It happens here and not at the merge because the body is there only now,
-// and because shards do it in parallel.
+// It happens here and not at the merge because shards do it in parallel, and
+// because a content may lie in the segment.
 func (sh *shard) classify(n int) {
-	k := n
+	sh.collect(n)
+	sh.verdictsOf.settle(&sh.told, n)
+}
+
+// collect reads the contents that come in parts, which are there only now,
+// among the events since n, and leaves the verdicts on them: of all other
+// requests settle finds nil.
+func (sh *shard) collect(n int) {
+	set, k := sh.verdictsOf.rules, n
 	for i := n; i < len(sh.events); i++ {
 		ev := &sh.events[i]
 		x := ev.Exchange
 		if ev.Kind == httpreassembly.BodyPart { // nobody else's
-			sh.contents.part(sh.rules, x, sh.tracker.Part(ev))
+			sh.contents.part(set, x, sh.tracker.Part(ev))
 			continue
 		}
 		if k != i {
 			sh.events[k] = *ev
 		}
 		k++
-		if x == nil {
-			sh.verdicts = append(sh.verdicts, nil)
-			continue
-		}
-		v := sh.slot(x.Slot)
-		switch ev.Kind {
-		case httpreassembly.RequestStarted:
-			v.Command = nil
-		case httpreassembly.RequestSeen:
-			sh.judge(v, x)
-		case httpreassembly.ExchangeDone:
-			if x.RequestEnd == 0 {
-				var none rules.Verdict // it never was whole
-				sh.contents.end(sh.rules, x, &none)
-			}
-		}
-		if v.Command == nil {
-			v = nil
+		var v *rules.Verdict
+		if ev.Kind == httpreassembly.RequestSeen || ev.Kind == httpreassembly.ExchangeDone && x.RequestEnd == 0 {
+			v = sh.contents.end(set, x) // of the latter nobody will ask: it never was whole
 		}
 		sh.verdicts = append(sh.verdicts, v)
 	}
 	sh.events = sh.events[:k]
-}
-
-// judge names the command of x, whose request is whole.
-func (sh *shard) judge(v *rules.Verdict, x *httpreassembly.Exchange) {
-	if !sh.contents.end(sh.rules, x, v) {
-		sh.rules.Judge(v, requestOf(x))
-	}
-}
-
-func (sh *shard) slot(i int32) *rules.Verdict {
-	for int(i) >= len(sh.slots)*slotBlock {
-		sh.slots = append(sh.slots, new([slotBlock]rules.Verdict))
-	}
-	return &sh.slots[i/slotBlock][i%slotBlock]
 }
 
 // before is the total order of events over shards.
