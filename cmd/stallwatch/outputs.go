@@ -25,7 +25,7 @@ type outputs struct {
 	sinks    []pipeline.Sink
 	metrics  *metrics.Metrics
 	records  *records.Writer     // nil: not asked for
-	queue    *recordQueue        // valid iff records is not nil
+	queue    *outQueue           // valid iff records is not nil
 	evidence *evidence.Collector // nil: not asked for
 	tally    tally
 	snap     detect.Snapshot

@@ -176,7 +176,7 @@ func TestStoppedReaderStallsNothing(t *testing.T) {
 			scraped(t, errs, "stallwatch_records_dropped_total", func(v float64) bool { return v > 0 })
 			if !wakes {
 				cancel()
-				if c, s := <-code, errs.String(); c != 1 || !strings.Contains(s, "were lost") {
+				if c, s := <-code, errs.String(); c != 1 || !strings.Contains(s, "lines were lost") {
 					t.Errorf("exit code %d, want 1 and the number of records lost\n%s", c, s)
 				}
 				return

@@ -95,10 +95,11 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 		return usage(fmt.Errorf("--redact %q: want on or off", f.redact))
 	}
 	limitMemory(o)
-	log, err := newLogger(std.err, f.logFormat)
+	log, closeLog, err := newWatchLogger(std.err, f.logFormat)
 	if err != nil {
 		return err
 	}
+	defer closeLog()
 	out, err := f.openOutputs(std, log, o)
 	if err != nil {
 		return err
@@ -140,6 +141,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	if out.records != nil {
 		out.records.Summary(pipe.Stats())
 	}
+	closeLog() // what follows goes to the same file
 	out.tally.write(std.err, src.Stats(), pipe.Stats())
 	if out.records != nil && out.records.Unwritten() > 0 {
 		fmt.Fprintf(std.err, "%d records dropped\n", out.records.Unwritten())

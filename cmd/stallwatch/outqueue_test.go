@@ -61,9 +61,9 @@ func logLines(t *testing.T, log string) (messages []string) {
 
 const line100 = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678\n"
 
-// TestRecordQueueOutlivesAFullDisk: what waits is written from the byte the
+// TestOutQueueOutlivesAFullDisk: what waits is written from the byte the
 // disk became full at, the trouble is told once and its end once.
-func TestRecordQueueOutlivesAFullDisk(t *testing.T) {
+func TestOutQueueOutlivesAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedBuffer
 		disk := &moody{room: 1050}
@@ -96,16 +96,16 @@ func TestRecordQueueOutlivesAFullDisk(t *testing.T) {
 	})
 }
 
-// TestRecordQueueNeverWaits: a reader that has stopped costs records beyond
+// TestOutQueueNeverWaits: a reader that has stopped costs records beyond
 // the bound, which are refused at once.
-func TestRecordQueueNeverWaits(t *testing.T) {
+func TestOutQueueNeverWaits(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		wakes bool
 		want  string // of close
 	}{
 		{name: "the reader comes back", wakes: true, want: ""},
-		{name: "the reader does not", want: "were lost"},
+		{name: "the reader does not", want: "lines were lost"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestRecordQueueNeverWaits(t *testing.T) {
 				if time.Since(begin) != 0 {
 					t.Errorf("writing took %v, want no waiting", time.Since(begin))
 				}
-				if taken < queueBytes-len(line100) || taken > 2*queueBytes {
-					t.Errorf("%d bytes were taken, want the bound of %d", taken, queueBytes)
+				if taken < recordsWait-len(line100) || taken > 2*recordsWait {
+					t.Errorf("%d bytes were taken, want the bound of %d", taken, recordsWait)
 				}
 				if tt.wakes {
 					close(reader.gate)
@@ -153,9 +153,9 @@ func TestRecordQueueNeverWaits(t *testing.T) {
 	}
 }
 
-// TestRecordQueueFlapping: a disk that is full every other second is told
+// TestOutQueueFlapping: a disk that is full every other second is told
 // once a minute, not at each turn.
-func TestRecordQueueFlapping(t *testing.T) {
+func TestOutQueueFlapping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedBuffer
 		disk := &moody{}
