@@ -114,7 +114,7 @@ func (v *view) counts(c *call) bool {
 }
 
 func (v *view) startBudget(i int32) {
-	c := &v.calls.items[i]
+	c := v.calls.at(i)
 	c.ladder = v.ladderOf(c.verdict.Command, c.node.cell(c.verdict.Command).alertWarn(), v.counts(c))
 	if c.ladder != none {
 		v.enqueue(i)
@@ -122,7 +122,7 @@ func (v *view) startBudget(i int32) {
 }
 
 func (v *view) enqueue(i int32) {
-	c := &v.calls.items[i]
+	c := v.calls.at(i)
 	s := &v.ladders[c.ladder].steps[c.stage]
 	v.pushCall(&s.queue, byBudget, i)
 	v.nextDue = min(v.nextDue, dueAt(c.since, s.after))
@@ -150,7 +150,7 @@ func (v *view) findDue() int32 {
 			if s.queue.head == none {
 				continue
 			}
-			if due := dueAt(v.calls.items[s.queue.head].since, s.after); due < v.nextDue {
+			if due := dueAt(v.calls.at(s.queue.head).since, s.after); due < v.nextDue {
 				v.nextDue, first = due, s.queue.head
 			}
 		}
@@ -161,7 +161,7 @@ func (v *view) findDue() int32 {
 // climb moves a call to its next step and returns what the step it leaves
 // stands for.
 func (v *view) climb(i int32) stepKind {
-	c := &v.calls.items[i]
+	c := v.calls.at(i)
 	l := &v.ladders[c.ladder]
 	what := l.steps[c.stage].what
 	v.dropCall(&l.steps[c.stage].queue, byBudget, i)

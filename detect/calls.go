@@ -51,18 +51,22 @@ type link struct{ prev, next int32 }
 // removed leaves nothing behind.
 type list struct {
 	head, tail int32
-	n          int
+	n          int32
 }
 
 var emptyList = list{head: none, tail: none}
 
-// slab holds values in one slice; indices stay valid until they are given
-// back, pointers only until the next get.
+// slab holds values in blocks, which never move: one that grows by copying
+// would need room for the old and the new at once, of a million connections.
+// Indices and pointers stay valid until they are given back.
 type slab[T any] struct {
-	items []T
-	free  []int32
-	max   int
+	blocks []*[slabBlock]T
+	made   int32 // indices given out so far, those in free included
+	free   []int32
+	max    int
 }
+
+const slabBlock = 64
 
 // get returns an index to a zero T, or none when max are in use.
 func (s *slab[T]) get() int32 {
@@ -71,44 +75,49 @@ func (s *slab[T]) get() int32 {
 		s.free = s.free[:n-1]
 		return i
 	}
-	if len(s.items) >= s.max {
+	if int(s.made) >= s.max {
 		return none
 	}
-	var zero T
-	s.items = append(s.items, zero)
-	return int32(len(s.items) - 1)
+	if int(s.made) == len(s.blocks)*slabBlock {
+		s.blocks = append(s.blocks, new([slabBlock]T))
+	}
+	s.made++
+	return s.made - 1
 }
+
+// at returns the value at i.
+func (s *slab[T]) at(i int32) *T { return &s.blocks[uint32(i)/slabBlock][uint32(i)%slabBlock] }
 
 func (s *slab[T]) put(i int32) {
 	var zero T
-	s.items[i] = zero
+	*s.at(i) = zero
 	s.free = append(s.free, i)
 }
 
-func (s *slab[T]) inUse() int { return len(s.items) - len(s.free) }
+func (s *slab[T]) inUse() int { return int(s.made) - len(s.free) }
 
 func (v *view) pushCall(l *list, kind int, i int32) {
-	v.calls.items[i].links[kind] = link{prev: l.tail, next: none}
+	v.calls.at(i).links[kind] = link{prev: l.tail, next: none}
 	if l.tail == none {
 		l.head = i
 	} else {
-		v.calls.items[l.tail].links[kind].next = i
+		v.calls.at(l.tail).links[kind].next = i
 	}
 	l.tail = i
 	l.n++
 }
 
 func (v *view) dropCall(l *list, kind int, i int32) {
-	k := v.calls.items[i].links[kind]
+	k := v.calls.at(i).links[kind]
 	if k.prev == none {
 		l.head = k.next
 	} else {
-		v.calls.items[k.prev].links[kind].next = k.next
+		v.calls.at(k.prev).links[kind].next = k.next
 	}
 	if k.next == none {
 		l.tail = k.prev
 	} else {
-		v.calls.items[k.next].links[kind].prev = k.prev
+		v.calls.at(k.next).links[kind].prev = k.prev
 	}
 	l.n--
 }
@@ -122,16 +131,16 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 		return
 	}
 	x := ev.Exchange
-	v.calls.items[i] = call{x: x, verdict: *verdict, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
+	*v.calls.at(i) = call{x: x, verdict: *verdict, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
-	v.pushCall(&v.conns.items[ci].calls, byConn, i)
+	v.pushCall(&v.conns.at(ci).calls, byConn, i)
 	n.inFlight++
 	v.startBudget(i)
 }
 
 // endCall forgets a call: it was answered, or its exchange is over.
 func (v *view) endCall(i int32) {
-	c := &v.calls.items[i]
+	c := v.calls.at(i)
 	n := c.node
 	cell := n.cell(c.verdict.Command)
 	if c.doubted {
@@ -141,7 +150,7 @@ func (v *view) endCall(i int32) {
 		v.dropCall(&cell.list, byCell, i)
 		cell.forget(c.over)
 	}
-	v.dropCall(&v.conns.items[c.conn].calls, byConn, i)
+	v.dropCall(&v.conns.at(c.conn).calls, byConn, i)
 	if c.ladder != none {
 		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)
 	}
@@ -152,8 +161,8 @@ func (v *view) endCall(i int32) {
 // findCall returns the call of a connection at a depth. Answers come in the
 // order of their requests, so it is nearly always the first.
 func (v *view) findCall(ci int32, depth int) int32 {
-	for i := v.conns.items[ci].calls.head; i != none; i = v.calls.items[i].links[byConn].next {
-		if v.calls.items[i].depth == depth {
+	for i := v.conns.at(ci).calls.head; i != none; i = v.calls.at(i).links[byConn].next {
+		if v.calls.at(i).depth == depth {
 			return i
 		}
 	}

@@ -31,14 +31,14 @@ type stall struct {
 }
 
 func (s *stall) add(v *view, c *cell, culprit int32) {
-	s.inFlight += c.list.n
+	s.inFlight += int(c.list.n)
 	s.warn += c.overWarn
 	s.critical += c.overCritical
 	if slowByNature(c.command) {
 		s.jobs += c.overWarn
 	}
 	s.canary = s.canary || c.command.Canary && c.overWarn > 0
-	if s.culprit == none || v.calls.items[culprit].since < v.calls.items[s.culprit].since {
+	if s.culprit == none || v.calls.at(culprit).since < v.calls.at(s.culprit).since {
 		s.culprit = culprit
 	}
 }
@@ -92,7 +92,7 @@ func (v *view) group(groups []stall, c *cell, pooled bool) []stall {
 }
 
 func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *lifecycle) {
-	culprit := &v.calls.items[s.culprit]
+	culprit := v.calls.at(s.culprit)
 	age := at.Sub(culprit.since)
 	sev := d.severity(v, s, culprit, age)
 	if sev == 0 {
@@ -105,7 +105,7 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 		return
 	}
 	a.Command = command.Name
-	if v.conns.items[culprit.conn].gap {
+	if v.conns.at(culprit.conn).gap {
 		a.Confidence /= 2
 	}
 	lock := command.Lock
@@ -154,7 +154,7 @@ func budget(c *rules.Command, age time.Duration) time.Duration {
 }
 
 func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Command, age time.Duration) {
-	same := n.cell(c).list.n
+	same := int(n.cell(c).list.n)
 	victims := s.inFlight - same
 	a.Summary = fmt.Sprintf("%s of %s in flight on %s, the oldest unanswered for %s", plural(same, "call"), c.Name, n.name(), inSeconds(age))
 	if victims > 0 {

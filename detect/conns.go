@@ -12,33 +12,40 @@ import (
 //	   │                           │ RST, call unanswered
 //	   └───────────────────────────┴────────────> zombie ── last ExchangeDone ──> (gone)
 type conn struct {
-	id         httpreassembly.ConnID
-	flow       capture.Flow
-	node       *node
-	calls      list
-	stuckSince capture.Time // valid iff half: since the FIN or the server's last reaction
-	halfSince  capture.Time // valid iff half
-	since      capture.Time // of its phase
-	reading    *reading     // valid iff the client's window was closed during the present answer
-	slot       int32        // Event.Slot
-	early      int32        // depth of an exchange whose answer came before its request was whole; 0: none
-	links      link         // node.cw
-	queue      link         // of its phase
-	visitor    visitorRef
-	phase      phase
-	asked      uint8 // requests seen whole: 0, 1, or more
-	aged       bool  // its phase lasts longer than the phase's age
-	once       bool  // valid iff idle and aged: it asked once and never again
-	half       bool  // by the client, and the server has not closed: CLOSE_WAIT
-	server     bool  // half closed by the server
-	zombie     bool  // reset by the client, with a call unanswered
-	held       bool  // and it is believed that the node holds its descriptor
-	closed     bool
-	answering  bool // an answer is on its way: not stuck, however long it takes
-	gap        bool // bytes were missed on it: an answer may be among them
-	body       bool // valid iff sending: the head is whole
-	unseen     side // of which no packet was captured
-	wire       wireState
+	id        httpreassembly.ConnID
+	node      *node
+	since     capture.Time // of its phase
+	reading   *reading     // valid iff the client's window was closed during the present answer
+	flow      capture.Flow
+	calls     list
+	closeWait int32 // in view.closeWaits; valid iff half
+	slot      int32 // Event.Slot
+	early     int32 // depth of an exchange whose answer came before its request was whole; 0: none
+	queue     link  // of its phase
+	visitor   visitorRef
+	phase     phase
+	asked     uint8 // requests seen whole: 0, 1, or more
+	aged      bool  // its phase lasts longer than the phase's age
+	half      bool  // by the client, and the server has not closed: CLOSE_WAIT
+	server    bool  // half closed by the server
+	zombie    bool  // reset by the client, with a call unanswered
+	held      bool  // and it is believed that the node holds its descriptor
+	closed    bool
+	answering bool // an answer is on its way: not stuck, however long it takes
+	gap       bool // bytes were missed on it: an answer may be among them
+	body      bool // valid iff sending: the head is whole
+	unseen    side // of which no packet was captured
+	wire      wireState
+}
+
+// once reports whether it asked once and, for long, never again.
+func (c *conn) once() bool { return c.phase == idle && c.aged && c.asked == 1 }
+
+// closeWait is what a connection has besides while it is half closed.
+type closeWait struct {
+	since      capture.Time // the client's FIN
+	stuckSince capture.Time // the FIN, or the server's last reaction
+	links      link         // node.cw, connections in order of stuckSince
 }
 
 // plain reports whether nothing is left to wait for on a connection.
@@ -52,7 +59,7 @@ func (v *view) look(ev *httpreassembly.Event) int32 {
 		return none
 	}
 	ci := v.slots[ev.Slot]
-	if ci == none || v.conns.items[ci].id != ev.Conn {
+	if ci == none || v.conns.at(ci).id != ev.Conn {
 		return none
 	}
 	return ci
@@ -81,7 +88,7 @@ func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
 		v.stats.ConnsNotFollowed++
 		return none
 	}
-	v.conns.items[ci] = conn{id: ev.Conn, slot: ev.Slot, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
+	*v.conns.at(ci) = conn{id: ev.Conn, slot: ev.Slot, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
 	v.slots[ev.Slot] = ci
 	n.phases[active]++
 	return ci
@@ -89,14 +96,14 @@ func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
 
 // dropIfPlain forgets a connection that is over.
 func (v *view) dropIfPlain(ci int32) {
-	if c := &v.conns.items[ci]; c.closed && c.plain() {
+	if c := v.conns.at(ci); c.closed && c.plain() {
 		v.forget(ci)
 	}
 }
 
 // forget gives up the entry of a connection.
 func (v *view) forget(ci int32) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if c.zombie {
 		c.node.zombies--
 		if c.held {
@@ -116,7 +123,7 @@ func (v *view) forget(ci int32) {
 // behind must not hang on it.
 func (v *view) displace(ci int32) {
 	v.stats.ConnsEvicted++
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	for c.calls.head != none {
 		v.endCall(c.calls.head)
 	}
@@ -136,10 +143,11 @@ func (v *view) halfClosed(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	switch {
 	case ev.By == httpreassembly.Client && !c.half && !c.server:
-		c.half, c.halfSince, c.stuckSince = true, ev.At, ev.At
+		c.half, c.closeWait = true, v.closeWaits.get() // there is one for each connection
+		*v.closeWaits.at(c.closeWait) = closeWait{since: ev.At, stuckSince: ev.At}
 		c.node.half++
 		v.enter(ci, active, ev.At)
 		v.pushCloseWait(ci)
@@ -154,11 +162,12 @@ func (v *view) halfClosed(ev *httpreassembly.Event) {
 
 // leaveHalf ends a connection's time in CLOSE_WAIT, if it is there.
 func (v *view) leaveHalf(ci int32) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if !c.half {
 		return
 	}
 	v.dropCloseWait(ci)
+	v.closeWaits.put(c.closeWait)
 	c.half = false
 	c.node.half--
 }
@@ -172,7 +181,7 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	}
 	ci := v.look(ev)
 	if ci != none {
-		n = v.conns.items[ci].node
+		n = v.conns.at(ci).node
 	}
 	if n.live > 0 {
 		n.live--
@@ -184,7 +193,7 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	}
 	v.leaveHalf(ci)
 	v.enter(ci, active, ev.At)
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	v.left(c)
 	v.stopReading(c)
 	if c.server {
@@ -205,51 +214,54 @@ func (v *view) closed(ev *httpreassembly.Event) {
 // reacted notes that the server did something on a connection: one that is
 // half closed starts to age anew.
 func (v *view) reacted(ci int32, at capture.Time) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if !c.half {
 		return
 	}
 	v.dropCloseWait(ci)
-	c.stuckSince = at
+	v.closeWaits.at(c.closeWait).stuckSince = at
 	v.pushCloseWait(ci)
 }
 
 func (v *view) pushCloseWait(ci int32) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	l := &c.node.cw
-	c.links = link{prev: l.tail, next: none}
+	v.closeWaitOf(ci).links = link{prev: l.tail, next: none}
 	if l.tail == none {
 		l.head = ci
 	} else {
-		v.conns.items[l.tail].links.next = ci
+		v.closeWaitOf(l.tail).links.next = ci
 	}
 	l.tail = ci
 	l.n++
 }
 
 func (v *view) dropCloseWait(ci int32) {
-	c := &v.conns.items[ci]
-	l := &c.node.cw
-	if c.links.prev == none {
-		l.head = c.links.next
+	c := v.conns.at(ci)
+	l, k := &c.node.cw, v.closeWaitOf(ci).links
+	if k.prev == none {
+		l.head = k.next
 	} else {
-		v.conns.items[c.links.prev].links.next = c.links.next
+		v.closeWaitOf(k.prev).links.next = k.next
 	}
-	if c.links.next == none {
-		l.tail = c.links.prev
+	if k.next == none {
+		l.tail = k.prev
 	} else {
-		v.conns.items[c.links.next].links.prev = c.links.prev
+		v.closeWaitOf(k.next).links.prev = k.prev
 	}
 	l.n--
 }
+
+// closeWaitOf is what a connection that is half closed has besides.
+func (v *view) closeWaitOf(ci int32) *closeWait { return v.closeWaits.at(v.conns.at(ci).closeWait) }
 
 // stuckHalf counts the half-closed connections of a node that the server has
 // not reacted to since before.
 func (v *view) stuckHalf(n *node, before capture.Time) int {
 	stuck := 0
-	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
-		c := &v.conns.items[ci]
-		if c.stuckSince > before {
+	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
+		c := v.conns.at(ci)
+		if v.closeWaitOf(ci).stuckSince > before {
 			break
 		}
 		if !c.answering {
@@ -262,9 +274,9 @@ func (v *view) stuckHalf(n *node, before capture.Time) int {
 // oldestHalf returns when the longest half-closed connection of a node was
 // half closed; ok is false if there is none.
 func (v *view) oldestHalf(n *node) (since capture.Time, ok bool) {
-	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
-		if c := &v.conns.items[ci]; !ok || c.halfSince < since {
-			since, ok = c.halfSince, true
+	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
+		if w := v.closeWaitOf(ci); !ok || w.since < since {
+			since, ok = w.since, true
 		}
 	}
 	return since, ok

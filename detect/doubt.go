@@ -53,11 +53,11 @@ func (e *endings) given(at capture.Time) bool {
 
 // doubt handles the calls of a connection that its client reset.
 func (v *view) doubt(ci int32, at capture.Time) {
-	on := &v.conns.items[ci]
+	on := v.conns.at(ci)
 	on.zombie = true
 	on.node.zombies++
-	for i := on.calls.head; i != none; i = v.calls.items[i].links[byConn].next {
-		c := &v.calls.items[i]
+	for i := on.calls.head; i != none; i = v.calls.at(i).links[byConn].next {
+		c := v.calls.at(i)
 		cell := on.node.cell(c.verdict.Command)
 		cell.endings.turn(at)
 		cell.endings.gaveUp[0]++
@@ -93,8 +93,8 @@ func (v *view) believe(n *node, at capture.Time) {
 		}
 		calls := v.appendList(nil, &c.doubted)
 		for _, k := range calls {
-			v.calls.items[k].doubted = false
-			v.hold(&v.conns.items[v.calls.items[k].conn])
+			v.calls.at(k).doubted = false
+			v.hold(v.conns.at(v.calls.at(k).conn))
 		}
 		n.doubted -= len(calls)
 		c.doubted = emptyList
@@ -104,17 +104,17 @@ func (v *view) believe(n *node, at capture.Time) {
 
 // refill makes a cell's list anew from calls in any order.
 func (v *view) refill(c *cell, calls []int32) {
-	slices.SortFunc(calls, func(a, b int32) int { return cmp.Compare(v.calls.items[a].since, v.calls.items[b].since) })
+	slices.SortFunc(calls, func(a, b int32) int { return cmp.Compare(v.calls.at(a).since, v.calls.at(b).since) })
 	c.list, c.overWarn, c.overCritical = emptyList, 0, 0
 	for _, k := range calls {
 		v.pushCall(&c.list, byCell, k)
-		c.count(v.calls.items[k].over)
+		c.count(v.calls.at(k).over)
 	}
 }
 
 // appendList appends the calls of a cell's list.
 func (v *view) appendList(dst []int32, l *list) []int32 {
-	for k := l.head; k != none; k = v.calls.items[k].links[byCell].next {
+	for k := l.head; k != none; k = v.calls.at(k).links[byCell].next {
 		dst = append(dst, k)
 	}
 	return dst

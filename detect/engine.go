@@ -170,7 +170,7 @@ func (e *Engine) deadline(now capture.Time) {
 		v.climb(i)
 		return
 	}
-	n := v.calls.items[i].node
+	n := v.calls.at(i).node
 	what := v.climb(i)
 	if what&stepReport != 0 {
 		e.life.out = append(e.life.out, v.pending(i, due, false))

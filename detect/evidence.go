@@ -38,9 +38,9 @@ func (v *view) appendCalls(dst []int32, n *node, pass func(*cell) bool) []int32 
 
 func (v *view) sortByAge(calls []int32) {
 	slices.SortFunc(calls, func(a, b int32) int {
-		ca, cb := &v.calls.items[a], &v.calls.items[b]
+		ca, cb := v.calls.at(a), v.calls.at(b)
 		return cmp.Or(cmp.Compare(ca.since, cb.since),
-			cmp.Compare(v.conns.items[ca.conn].id, v.conns.items[cb.conn].id), cmp.Compare(ca.depth, cb.depth))
+			cmp.Compare(v.conns.at(ca.conn).id, v.conns.at(cb.conn).id), cmp.Compare(ca.depth, cb.depth))
 	})
 }
 
@@ -55,7 +55,7 @@ type wireState struct {
 // request is the rule, and its opposite is what shows: the client sends it
 // again.
 func (v *view) cause(c *call) Cause {
-	on := &v.conns.items[c.conn]
+	on := v.conns.at(c.conn)
 	switch w := &on.wire; {
 	case on.gap:
 		return CauseCaptureGap
@@ -92,8 +92,8 @@ func who(on *conn, client netip.Addr) netip.AddrPort {
 }
 
 func (v *view) callRef(i int32, at capture.Time) CallRef {
-	c := &v.calls.items[i]
-	on := &v.conns.items[c.conn]
+	c := v.calls.at(i)
+	on := v.conns.at(c.conn)
 	return CallRef{Conn: on.id, Depth: c.depth, Client: who(on, c.client), Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
 		Shape: shapeWords(&c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
 }
@@ -104,8 +104,8 @@ func shapeWords(v *rules.Verdict) string { return v.Shape.String() }
 
 // pending copies a call out of its Exchange.
 func (v *view) pending(i int32, at capture.Time, final bool) Finding {
-	c := &v.calls.items[i]
-	on := &v.conns.items[c.conn]
+	c := v.calls.at(i)
+	on := v.conns.at(c.conn)
 	return Finding{At: at, Kind: CallPending, Pending: &Pending{
 		Conn: on.id, Flow: on.flow, Depth: c.depth,
 		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
@@ -165,7 +165,7 @@ func (v *view) addCalls(a *Alert, calls []int32, culprit int32, at capture.Time)
 		a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(culprit, at))
 	}
 	for _, i := range calls {
-		clients[v.calls.items[i].client]++
+		clients[v.calls.at(i).client]++
 		if i != culprit && len(a.Evidence.Calls) < MaxEvidence {
 			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(i, at))
 		}

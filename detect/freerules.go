@@ -214,13 +214,13 @@ func (f *freeRules) pending(v *view, list []*rules.AlertRule, at capture.Time) {
 	asked := 0
 	v.each(func(n *node) {
 		for i := range n.cells {
-			for k := n.cells[i].list.head; k != none; k = v.calls.items[k].links[byCell].next {
+			for k := n.cells[i].list.head; k != none; k = v.calls.at(k).links[byCell].next {
 				if asked++; asked > maxAsked {
 					f.stats.RuleCallsSkipped += uint64(n.cells[i].list.n)
 					break
 				}
-				c := &v.calls.items[k]
-				on := &v.conns.items[c.conn]
+				c := v.calls.at(k)
+				on := v.conns.at(c.conn)
 				client := netip.AddrPortFrom(c.client, on.flow.Client.Port())
 				f.facts = rules.Facts{Verdict: &c.verdict, Client: client, Server: on.flow.Server.AddrPort(),
 					Method: c.x.Method, Target: c.x.Target, BodyBytes: c.x.RequestBody, Age: at.Sub(c.since)}

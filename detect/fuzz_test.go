@@ -39,7 +39,7 @@ func FuzzEngine(f *testing.F) {
 			last = f.At
 		}
 		e.view.each(func(n *node) {
-			if n.live < 0 || n.half < 0 || n.zombies < 0 || n.held < 0 || n.inFlight < 0 || n.doubted < 0 || n.serverClosed < 0 || n.cw.n != n.half || n.readers < 0 || n.once < 0 || n.firing < 0 {
+			if n.live < 0 || n.half < 0 || n.zombies < 0 || n.held < 0 || n.inFlight < 0 || n.doubted < 0 || n.serverClosed < 0 || int(n.cw.n) != n.half || n.readers < 0 || n.once < 0 || n.firing < 0 {
 				t.Fatalf("node %s counts wrong: %+v", n.name(), *n)
 			}
 		})
@@ -48,8 +48,8 @@ func FuzzEngine(f *testing.F) {
 			if ci == none {
 				continue
 			}
-			if followed++; e.view.conns.items[ci].slot != int32(slot) {
-				t.Fatalf("slot %d is of a connection that has slot %d", slot, e.view.conns.items[ci].slot)
+			if followed++; e.view.conns.at(ci).slot != int32(slot) {
+				t.Fatalf("slot %d is of a connection that has slot %d", slot, e.view.conns.at(ci).slot)
 			}
 		}
 		if n := e.view.conns.inUse(); n != followed {

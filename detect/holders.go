@@ -14,14 +14,14 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	clients := make(tally)
 	held := make([]holding, len(n.cells))
 	without := 0
-	for ci := n.cw.head; ci != none; ci = v.conns.items[ci].links.next {
-		c := &v.conns.items[ci]
+	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
+		c := v.conns.at(ci)
 		clients[c.flow.Client.Addr()]++
 		if c.calls.n == 0 {
 			without++
 			continue
 		}
-		by := v.calls.items[c.calls.head].verdict.Command
+		by := v.calls.at(c.calls.head).verdict.Command
 		for by.Index >= len(held) {
 			held = append(held, holding{})
 		}

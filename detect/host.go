@@ -79,8 +79,8 @@ func (v *view) findUnaccepted() {
 		return
 	}
 	var ids []httpreassembly.ConnID
-	for i := range v.conns.items {
-		if c := &v.conns.items[i]; c.node == h.node && c.phase != opening && !c.closed {
+	for i := range v.conns.made {
+		if c := v.conns.at(i); c.node == h.node && c.phase != opening && !c.closed {
 			ids = append(ids, c.id)
 		}
 	}
@@ -174,8 +174,8 @@ func (v *view) setLocal(addrs []netip.Addr) {
 // and not known from the wire.
 func (v *view) reseed(at capture.Time, table []capture.Socket) {
 	known := make(map[capture.Flow]struct{})
-	for i := range v.conns.items {
-		if c := &v.conns.items[i]; c.half {
+	for i := range v.conns.made {
+		if c := v.conns.at(i); c.half {
 			known[c.flow] = struct{}{}
 		}
 	}

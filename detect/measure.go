@@ -52,11 +52,11 @@ func (v *view) stuck(n *node, at capture.Time) stuckPoint {
 	for i := range n.cells {
 		c := &n.cells[i]
 		for k := c.list.head; k != none; {
-			call := &v.calls.items[k]
+			call := v.calls.at(k)
 			if call.since > at.Add(-v.patience(call.verdict.Command)) {
 				break
 			}
-			on := &v.conns.items[call.conn]
+			on := v.conns.at(call.conn)
 			if on.calls.head == k && !on.half && !on.zombie && !on.closed {
 				p.waiting++
 			}
@@ -123,7 +123,7 @@ func timeTo(u use, slope float64) time.Duration {
 func (v *view) state(n *node, at capture.Time) Node {
 	s := Node{Server: n.server, Connections: n.live, InFlight: n.inFlight, CloseWait: n.half}
 	if i := v.oldest(n); i != none {
-		s.Oldest = at.Sub(v.calls.items[i].since)
+		s.Oldest = at.Sub(v.calls.at(i).since)
 	}
 	if v.host.of(n, at) {
 		h := &v.host.sample

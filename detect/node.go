@@ -118,7 +118,7 @@ func (v *view) oldest(n *node) int32 {
 	first := none
 	for i := range n.cells {
 		h := n.cells[i].list.head
-		if h != none && (first == none || v.calls.items[h].since < v.calls.items[first].since) {
+		if h != none && (first == none || v.calls.at(h).since < v.calls.at(first).since) {
 			first = h
 		}
 	}

@@ -61,7 +61,7 @@ func (k *casualties) add(ref CallRef, client netip.Addr, at capture.Time) {
 func (v *view) died(i int32, ev *httpreassembly.Event) {
 	switch ev.Exchange.Outcome {
 	case httpreassembly.ServerClosed, httpreassembly.ServerReset, httpreassembly.ClientGone:
-		c := &v.calls.items[i]
+		c := v.calls.at(i)
 		c.node.life.cut.add(v.callRef(i, ev.At), c.client, ev.At)
 	}
 }
@@ -101,8 +101,8 @@ func (v *view) bury(n *node, at capture.Time) {
 	for i := range n.cells {
 		c := &n.cells[i]
 		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
-			ci := v.calls.items[k].conn
-			n.life.cut.add(v.callRef(k, at), v.calls.items[k].client, at)
+			ci := v.calls.at(k).conn
+			n.life.cut.add(v.callRef(k, at), v.calls.at(k).client, at)
 			v.buried = append(v.buried, v.pending(k, at, true))
 			v.endCall(k)
 			v.dropIfPlain(ci)

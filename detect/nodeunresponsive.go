@@ -27,12 +27,12 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 		if c.list.n == 0 || slowByNature(c.command) {
 			continue // proof of work takes its time on a node that is well
 		}
-		for k := c.list.head; k != none && v.calls.items[k].since <= before; k = v.calls.items[k].links[byCell].next {
-			if v.calls.items[k].since <= n.lastAnswer {
+		for k := c.list.head; k != none && v.calls.at(k).since <= before; k = v.calls.at(k).links[byCell].next {
+			if v.calls.at(k).since <= n.lastAnswer {
 				continue // others were answered while it waited
 			}
 			waiting++
-			if c.command.Class == rules.ClassHeavy && v.calls.items[k].over&overCritical == 0 {
+			if c.command.Class == rules.ClassHeavy && v.calls.at(k).over&overCritical == 0 {
 				heavy++
 			}
 			if c.command.Canary {
@@ -43,7 +43,7 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if waiting < o.Calls || waiting == heavy && n.waiting() < v.o.Workers {
 		return // heavy calls within their time, and nobody else asks
 	}
-	silent := at.Sub(v.calls.items[v.oldest(n)].since)
+	silent := at.Sub(v.calls.at(v.oldest(n)).since)
 	if n.lastAnswer != 0 {
 		silent = at.Sub(n.lastAnswer)
 	}

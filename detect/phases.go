@@ -56,17 +56,17 @@ func (v *view) queueOf(c *conn) *list {
 
 // enter moves a connection to a phase.
 func (v *view) enter(ci int32, p phase, at capture.Time) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	c.node.phases[c.phase]--
 	c.node.phases[p]++
 	if c.phase != active {
 		v.unlink(v.queueOf(c), ci)
 		if c.aged {
 			c.node.aged[c.phase]--
-			if c.once {
+			if c.once() {
 				c.node.once--
 			}
-			c.aged, c.once = false, false
+			c.aged = false
 		}
 	}
 	c.phase, c.since = p, at
@@ -76,27 +76,27 @@ func (v *view) enter(ci int32, p phase, at capture.Time) {
 }
 
 func (v *view) link(l *list, ci int32) {
-	v.conns.items[ci].queue = link{prev: l.tail, next: none}
+	v.conns.at(ci).queue = link{prev: l.tail, next: none}
 	if l.tail == none {
 		l.head = ci
 	} else {
-		v.conns.items[l.tail].queue.next = ci
+		v.conns.at(l.tail).queue.next = ci
 	}
 	l.tail = ci
 	l.n++
 }
 
 func (v *view) unlink(l *list, ci int32) {
-	k := v.conns.items[ci].queue
+	k := v.conns.at(ci).queue
 	if k.prev == none {
 		l.head = k.next
 	} else {
-		v.conns.items[k.prev].queue.next = k.next
+		v.conns.at(k.prev).queue.next = k.next
 	}
 	if k.next == none {
 		l.tail = k.prev
 	} else {
-		v.conns.items[k.next].queue.prev = k.prev
+		v.conns.at(k.next).queue.prev = k.prev
 	}
 	l.n--
 }
@@ -106,13 +106,12 @@ func (v *view) ripen(at capture.Time) {
 	for p := opening; p < numPhases; p++ {
 		before := at.Add(-v.age(p))
 		young := &v.queues[p][0]
-		for ci := young.head; ci != none && v.conns.items[ci].since <= before; ci = young.head {
-			c := &v.conns.items[ci]
+		for ci := young.head; ci != none && v.conns.at(ci).since <= before; ci = young.head {
+			c := v.conns.at(ci)
 			v.unlink(young, ci)
 			c.aged = true
 			c.node.aged[p]++
-			if p == idle && c.asked == 1 {
-				c.once = true
+			if c.once() {
 				c.node.once++
 			}
 			v.link(&v.queues[p][1], ci)
@@ -126,7 +125,7 @@ func (v *view) ripen(at capture.Time) {
 func (v *view) evictConn() bool {
 	for _, p := range [...]phase{opening, idle, silent, sending} {
 		for _, l := range [...]*list{&v.queues[p][1], &v.queues[p][0]} {
-			if l.head != none && v.conns.items[l.head].plain() {
+			if l.head != none && v.conns.at(l.head).plain() {
 				v.stats.ConnsEvicted++
 				v.forget(l.head)
 				return true
@@ -140,8 +139,8 @@ func (v *view) evictConn() bool {
 // before; it looks at the young ones too, so it is for ages below the phase's.
 func (v *view) waitingIn(n *node, p phase, before capture.Time) int {
 	count := n.aged[p]
-	for ci := v.queues[p][0].head; ci != none; ci = v.conns.items[ci].queue.next {
-		c := &v.conns.items[ci]
+	for ci := v.queues[p][0].head; ci != none; ci = v.conns.at(ci).queue.next {
+		c := v.conns.at(ci)
 		if c.since > before {
 			break
 		}
@@ -156,8 +155,8 @@ func (v *view) waitingIn(n *node, p phase, before capture.Time) int {
 // before, longest first.
 func (v *view) eachIn(n *node, p phase, before capture.Time, f func(ci int32, c *conn)) {
 	for _, l := range v.queues[p] {
-		for ci := l.head; ci != none; ci = v.conns.items[ci].queue.next {
-			c := &v.conns.items[ci]
+		for ci := l.head; ci != none; ci = v.conns.at(ci).queue.next {
+			c := v.conns.at(ci)
 			if c.since > before {
 				break
 			}

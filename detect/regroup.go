@@ -72,15 +72,15 @@ func (v *view) mergeCalls(into, from *node) {
 			v.pushCall(&c.doubted, byCell, k)
 		}
 		for _, k := range append(calls, doubted...) {
-			v.calls.items[k].node = into
+			v.calls.at(k).node = into
 		}
 	}
 }
 
 func (v *view) mergeConns(into, from *node) {
 	var half []int32
-	for i := range v.conns.items {
-		c := &v.conns.items[i]
+	for i := range v.conns.made {
+		c := v.conns.at(i)
 		if c.node != into && c.node != from {
 			continue
 		}
@@ -90,7 +90,7 @@ func (v *view) mergeConns(into, from *node) {
 		}
 	}
 	slices.SortFunc(half, func(a, b int32) int {
-		return cmp.Compare(v.conns.items[a].stuckSince, v.conns.items[b].stuckSince)
+		return cmp.Compare(v.closeWaitOf(a).stuckSince, v.closeWaitOf(b).stuckSince)
 	})
 	into.cw, from.cw = emptyList, emptyList
 	for _, ci := range half {

@@ -46,8 +46,8 @@ func (v *view) rename(to map[*rules.Command]*rules.Command, before *Options) {
 			}
 		}
 	})
-	for i := range v.calls.items {
-		c := &v.calls.items[i].verdict
+	for i := range v.calls.made {
+		c := &v.calls.at(i).verdict
 		if now, ok := to[c.Command]; ok {
 			c.Command = now
 		}

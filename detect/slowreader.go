@@ -23,7 +23,7 @@ func (d slowReader) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	var calls []CallRef
 	var oldest time.Duration
 	for r := v.readings.head; r != nil; r = r.next {
-		c := &v.conns.items[r.conn]
+		c := v.conns.at(r.conn)
 		if c.node != n || !r.slow(c, at, o) {
 			continue
 		}
@@ -63,7 +63,7 @@ type readings struct{ head, tail *reading }
 
 // window folds a change of a client's window.
 func (v *view) window(ci int32, ev *httpreassembly.Event) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if ev.Dir != capture.ToClient || !c.answering {
 		return
 	}

@@ -78,9 +78,9 @@ func (v *view) gaugeCommands(dst []CommandGauge, n *node, at capture.Time) []Com
 			continue
 		}
 		dst[i].Command = c.command
-		dst[i].InFlight += c.list.n + c.doubted.n
+		dst[i].InFlight += int(c.list.n + c.doubted.n)
 		if c.list.n > 0 {
-			dst[i].Oldest = max(dst[i].Oldest, at.Sub(v.calls.items[c.list.head].since))
+			dst[i].Oldest = max(dst[i].Oldest, at.Sub(v.calls.at(c.list.head).since))
 		}
 	}
 	return dst

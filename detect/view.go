@@ -17,10 +17,11 @@ type view struct {
 	o     *Options
 	stats Stats
 
-	calls  slab[call]
-	conns  slab[conn]
-	slots  []int32 // by Event.Slot: who had it last, in conns; none: nobody
-	queues queues
+	calls      slab[call]
+	conns      slab[conn]
+	closeWaits slab[closeWait] // of those that are half closed
+	slots      []int32         // by Event.Slot: who had it last, in conns; none: nobody
+	queues     queues
 
 	visitors visitors
 	readings readings
@@ -44,16 +45,17 @@ type view struct {
 
 func newView(o *Options) *view {
 	return &view{
-		o:        o,
-		calls:    slab[call]{max: o.MaxCalls},
-		conns:    slab[conn]{max: o.MaxConns},
-		queues:   newQueues(),
-		visitors: visitors{slab: slab[visitor]{max: o.MaxVisitors}, by: make(map[visitorKey]int32), lru: emptyList},
-		nextDue:  never,
-		others:   &node{cw: emptyList},
-		byServer: make(map[capture.Endpoint]*node),
-		local:    make(map[netip.Addr]struct{}),
-		seeds:    make(map[capture.Flow]seed),
+		o:          o,
+		calls:      slab[call]{max: o.MaxCalls},
+		conns:      slab[conn]{max: o.MaxConns},
+		closeWaits: slab[closeWait]{max: o.MaxConns},
+		queues:     newQueues(),
+		visitors:   visitors{slab: slab[visitor]{max: o.MaxVisitors}, by: make(map[visitorKey]int32), lru: emptyList},
+		nextDue:    never,
+		others:     &node{cw: emptyList},
+		byServer:   make(map[capture.Endpoint]*node),
+		local:      make(map[netip.Addr]struct{}),
+		seeds:      make(map[capture.Flow]seed),
 	}
 }
 
@@ -119,7 +121,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	v.conns.items[ci].unseen = unseen
+	v.conns.at(ci).unseen = unseen
 	if ev.MidStream {
 		v.enter(ci, idle, ev.At)
 		v.entered(ci, ev.At)
@@ -133,7 +135,7 @@ func (v *view) established(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	if p := v.conns.items[ci].phase; p == opening || p == active && v.conns.items[ci].calls.n == 0 {
+	if p := v.conns.at(ci).phase; p == opening || p == active && v.conns.at(ci).calls.n == 0 {
 		v.enter(ci, silent, ev.At)
 	}
 	v.entered(ci, ev.At)
@@ -144,7 +146,7 @@ func (v *view) requestStarted(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	if c := &v.conns.items[ci]; c.phase != active {
+	if c := v.conns.at(ci); c.phase != active {
 		v.enter(ci, sending, ev.At)
 		c.body = false
 	}
@@ -156,7 +158,7 @@ func (v *view) wire(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	switch ev.Kind {
 	case httpreassembly.HeadSeen:
 		c.body = true
@@ -188,7 +190,7 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		v.stats.CallsNotFollowed++
 		return
 	}
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if c.phase != active {
 		v.enter(ci, active, ev.At)
 	}
@@ -220,20 +222,20 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n.served = max(n.served, ev.Conn)
 	if ci := v.look(ev); ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
-			cell := v.calls.items[i].node.cell(v.calls.items[i].verdict.Command)
+			cell := v.calls.at(i).node.cell(v.calls.at(i).verdict.Command)
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
-			cell.learn(ev.At, ev.At.Sub(v.calls.items[i].since))
+			cell.learn(ev.At, ev.At.Sub(v.calls.at(i).since))
 			v.endCall(i)
 		}
 	}
 	if verdict == nil { // the request is not whole yet
 		if ci := v.connAt(ev, n); ci != none {
-			v.conns.items[ci].early = int32(ev.Exchange.Depth)
+			v.conns.at(ci).early = int32(ev.Exchange.Depth)
 		}
 	}
 	if ci := v.look(ev); ci != none {
-		v.conns.items[ci].answering = true
+		v.conns.at(ci).answering = true
 		v.reacted(ci, ev.At)
 	}
 }
@@ -255,7 +257,7 @@ func (v *view) exchangeDone(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		v.died(i, ev)
 		v.endCall(i)
 	}
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	c.answering = false
 	v.stopReading(c)
 	if int(c.early) == x.Depth {
@@ -281,7 +283,7 @@ func (v *view) gap(ev *httpreassembly.Event) {
 		bytes = uint64(ev.Bytes)
 	}
 	if ci := v.look(ev); ci != none {
-		c := &v.conns.items[ci]
+		c := v.conns.at(ci)
 		c.gap = true
 		if c.unseen.sends(ev.Dir) {
 			return // CaptureBlind tells of it

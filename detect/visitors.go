@@ -59,7 +59,7 @@ func (vs *visitors) at(r visitorRef) *visitor {
 	if r.index == none {
 		return nil
 	}
-	if x := &vs.slab.items[r.index]; x.gen == r.gen && r.gen != 0 {
+	if x := vs.slab.at(r.index); x.gen == r.gen && r.gen != 0 {
 		return x
 	}
 	return nil
@@ -74,45 +74,45 @@ func (v *view) visit(n *node, a netip.Addr) visitorRef {
 		if i = vs.slab.get(); i == none {
 			i = vs.lru.head
 			vs.unlink(i)
-			delete(vs.by, vs.slab.items[i].key)
+			delete(vs.by, vs.slab.at(i).key)
 			v.stats.VisitorsEvicted++
 		}
 		vs.gen++
-		vs.slab.items[i] = visitor{key: k, client: a.Unmap(), gen: vs.gen}
+		*vs.slab.at(i) = visitor{key: k, client: a.Unmap(), gen: vs.gen}
 		vs.by[k] = i
 		vs.link(i)
 	}
-	return visitorRef{i, vs.slab.items[i].gen}
+	return visitorRef{i, vs.slab.at(i).gen}
 }
 
 func (vs *visitors) link(i int32) {
-	vs.slab.items[i].lru = link{prev: vs.lru.tail, next: none}
+	vs.slab.at(i).lru = link{prev: vs.lru.tail, next: none}
 	if vs.lru.tail == none {
 		vs.lru.head = i
 	} else {
-		vs.slab.items[vs.lru.tail].lru.next = i
+		vs.slab.at(vs.lru.tail).lru.next = i
 	}
 	vs.lru.tail = i
 }
 
 func (vs *visitors) unlink(i int32) {
-	k := vs.slab.items[i].lru
+	k := vs.slab.at(i).lru
 	if k.prev == none {
 		vs.lru.head = k.next
 	} else {
-		vs.slab.items[k.prev].lru.next = k.next
+		vs.slab.at(k.prev).lru.next = k.next
 	}
 	if k.next == none {
 		vs.lru.tail = k.prev
 	} else {
-		vs.slab.items[k.next].lru.prev = k.prev
+		vs.slab.at(k.next).lru.prev = k.prev
 	}
 }
 
 // turn brings a visitor's counts to the second of at, and moves it to the end
 // of the line: once a second and client.
 func (v *view) turn(n *node, i int32, at capture.Time) *visitor {
-	x := &v.visitors.slab.items[i]
+	x := v.visitors.slab.at(i)
 	sec := int64(at) / int64(second)
 	if sec == x.second {
 		return x
@@ -159,7 +159,7 @@ func (v *view) cool(n *node, at capture.Time) {
 
 // entered counts an established connection for its client.
 func (v *view) entered(ci int32, at capture.Time) {
-	c := &v.conns.items[ci]
+	c := v.conns.at(ci)
 	if v.visitors.at(c.visitor) != nil {
 		return
 	}
