@@ -15,12 +15,20 @@ import (
 // is a miss, and the head is read.
 //
 // Only heads without an oddity are kept, so nothing odd is ever passed over.
+//
+// It never changes, so that exchanges may point into it. Each that does pins
+// it, whatever takes its slot: up to 1.5 KiB for what is charged as nothing.
+// So only what was met a few times is shared, and to pin as many as there are
+// calls takes as many times more requests.
 type familiar struct {
+	first  []byte // a request's first line, as it was when the head was learnt
+	r      line1  // into first
 	fields []byte // from behind the first line to behind the empty one
 	lines  []fieldLine
 	holes  []int // indices of lines whose value may differ, in order
 	fr     framing
 	views  views // into fields
+	shared bool  // no view is a hole: all may be shared
 }
 
 // fieldLine is where a field stands in familiar.fields: the value is
@@ -82,6 +90,7 @@ const (
 	maxFamiliar   = 1 << 10 // bytes of fields
 	maxLines      = 32
 	relearn       = 4 // misses until a slot is learnt anew: heads that never come again cost little
+	seldom        = 8 // hits until a head may be shared
 )
 
 // familiars are the heads of a Tracker: by the client's address for requests,
@@ -94,6 +103,7 @@ type familiars struct {
 type familiarSlot struct {
 	head   *familiar
 	misses uint8
+	hits   uint8 // of head, up to seldom
 }
 
 // keys are the slots of a connection, by direction.
@@ -111,7 +121,24 @@ func (sl *familiarSlot) find(b []byte, fr *framing, v *views) int {
 	if sl.head == nil {
 		return 0
 	}
-	return sl.head.match(b, fr, v)
+	n := sl.head.match(b, fr, v)
+	if n > 0 && sl.hits < seldom {
+		sl.hits++
+	}
+	return n
+}
+
+// share makes x what the slot's head says, without a copy, if its first line
+// is l. Find has just found the rest.
+func (sl *familiarSlot) share(x *call, l []byte) bool {
+	h := sl.head
+	if sl.hits < seldom || !h.shared || string(l) != string(h.first) {
+		return false
+	}
+	x.Method, x.Target = h.r.method, h.r.target
+	x.TargetBytes = len(h.r.target)
+	x.see(&h.views)
+	return true
 }
 
 func (h *familiar) match(b []byte, fr *framing, v *views) int {
@@ -170,14 +197,23 @@ func valueLen(b []byte) (n int) {
 }
 
 // missed is told that fields, which nothing is odd about, had to be read, and
-// what they mean for the framing.
-func (sl *familiarSlot) missed(fields []byte, fr *framing) {
-	if sl.misses++; sl.head != nil && sl.misses%relearn != 0 || len(fields) > maxFamiliar {
+// what they mean for the framing; first is the line before them.
+func (sl *familiarSlot) missed(first, fields []byte, fr *framing) {
+	if sl.misses++; sl.head != nil && sl.misses%relearn != 0 || len(first)+len(fields) > maxFamiliar {
 		return
 	}
 	if h := learn(fields, fr, sl.head); h != nil {
-		sl.head = h
+		h.begin(first)
+		sl.head, sl.hits = h, 0
 	}
+}
+
+// begin takes the first line. One that is not plain is read each time.
+func (h *familiar) begin(l []byte) {
+	h.first = bytes.Clone(l)
+	h.r = requestLine(h.first)
+	h.r.method = knownMethod(h.r.method)
+	h.shared = h.shared && h.r.ok && h.r.minor >= 0 && h.r.method != nil
 }
 
 // learn makes a familiar of fields; nil: they are not of the kind that is
@@ -228,9 +264,11 @@ func (h *familiar) widen(old *familiar) {
 			l.hole = l.hole || l.field != fieldCoding && (old.lines[i].hole || string(h.value(i)) != string(old.value(i)))
 		}
 	}
+	h.shared = true
 	for i := range h.lines {
 		if h.lines[i].hole {
 			h.holes = append(h.holes, i)
+			h.shared = h.shared && h.lines[i].field >= numViews
 		}
 	}
 }

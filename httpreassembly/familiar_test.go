@@ -158,7 +158,7 @@ func TestFamiliarHeadIsBounded(t *testing.T) {
 		"too many lines": strings.Repeat("A: x\r\n", maxLines+1) + "\r\n",
 	} {
 		var sl familiarSlot
-		if sl.missed([]byte(fields), &fr); sl.head != nil {
+		if sl.missed(nil, []byte(fields), &fr); sl.head != nil {
 			t.Errorf("%s: was kept", name)
 		}
 	}

@@ -125,7 +125,8 @@ func (m *messages) requestHead(f *feed, s *stream, h []byte) {
 	x := m.cur
 	x.RequestBytes = int64(len(h))
 	w := fields{rest: h, first: true}
-	r := requestLine(w.line())
+	l := w.line()
+	r := requestLine(l)
 	if !r.ok {
 		m.failRequest(f, versionOr(r, h, BadRequestLine), "")
 		return
@@ -144,7 +145,7 @@ func (m *messages) requestHead(f *feed, s *stream, h []byte) {
 		v.take(&f.sh.pool, k, value)
 	}
 	if m.odds(f, h, &w, &fr) {
-		m.familiar(f).missed(w.all, &fr)
+		m.familiar(f).missed(l, w.all, &fr)
 	}
 	m.describe(f, x, &r, &v)
 	m.requestFraming(f, s, &r, &fr)
@@ -159,19 +160,23 @@ func (m *messages) familiarRequest(f *feed, s *stream, b []byte) int {
 	}
 	var fr framing
 	var v views
-	n := m.familiar(f).find(b[i+1:], &fr, &v)
+	slot := m.familiar(f)
+	n := slot.find(b[i+1:], &fr, &v)
 	if n += i + 1; n == i+1 || n > f.sh.opts.MaxHead {
 		return 0
 	}
-	r := requestLine(b[:i-1])
-	if !r.ok || r.minor < 0 {
-		return 0
+	r := &slot.head.r
+	if !slot.share(m.cur, b[:i-1]) {
+		read := requestLine(b[:i-1])
+		if r = &read; !r.ok || r.minor < 0 {
+			return 0
+		}
+		m.describe(f, m.cur, r, &v)
 	}
 	s.left = 0
 	m.cur.RequestBytes = int64(n)
 	m.proto = ProtoHTTP1
-	m.describe(f, m.cur, &r, &v)
-	m.requestFraming(f, s, &r, &fr)
+	m.requestFraming(f, s, r, &fr)
 	return n
 }
 
@@ -196,7 +201,7 @@ func versionOr(r line1, h []byte, o Oddity) Oddity {
 func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 	target := r.target[:min(len(r.target), MaxTarget)]
 	x.TargetBytes = len(r.target)
-	x.HasAPIVersion = v.apiVersion
+	x.HasAPIVersion = v.apiVersion // known even without room for text
 	x.Method = knownMethod(r.method)
 	other := r.method
 	if x.Method != nil {
@@ -216,12 +221,21 @@ func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 		x.Method = x.write(other)
 	}
 	x.Target = x.write(target)
-	x.Host = x.write(v.of[fieldHost])
-	x.ContentType = x.write(v.of[fieldContentType])
-	x.ContentEncoding = x.write(v.of[fieldContentEncoding])
-	x.UserAgent = x.write(v.of[fieldUserAgent])
-	x.ForwardedFor = x.write(v.of[fieldForwardedFor])
-	x.Forwarded = x.write(v.of[fieldForwarded])
+	for i := range v.of {
+		v.of[i] = x.write(v.of[i])
+	}
+	x.see(v)
+}
+
+// see takes what is kept of the fields.
+func (x *call) see(v *views) {
+	x.HasAPIVersion = v.apiVersion
+	x.Host = v.of[fieldHost]
+	x.ContentType = v.of[fieldContentType]
+	x.ContentEncoding = v.of[fieldContentEncoding]
+	x.UserAgent = v.of[fieldUserAgent]
+	x.ForwardedFor = v.of[fieldForwardedFor]
+	x.Forwarded = v.of[fieldForwarded]
 }
 
 // write appends b to the text of x, which has room, and returns it there.

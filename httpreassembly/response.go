@@ -89,7 +89,7 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 		clear = clear || code == 101 && is(name, "upgrade") && is(value, "h2c")
 	}
 	if m.odds(f, h, &w, &fr) {
-		m.familiar(f).missed(w.all, &fr)
+		m.familiar(f).missed(nil, w.all, &fr)
 	}
 	if minor > 1 {
 		m.oddity(f, VersionUnknown, "")
