@@ -35,7 +35,7 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 	}
 	n := len(t.out)
 	if c.msgs != nil {
-		c.msgs.end(&t.shared, &c.ident, dir, at)
+		c.msgs.end(&t.shared, &c.ident, dir, at, int64(c.half[dir.Reverse()].next.sub(c.half[dir.Reverse()].acked)))
 		t.told(c, n)
 	}
 	if c.half[dir.Reverse()].finDone {

@@ -82,6 +82,7 @@ const (
 	ServerReset          // the server reset
 	Cut                  // the capture ended or the state was evicted
 	Lost                 // a hole in the capture hides it
+	Unread               // on a kept connection the server closed as the request came: it was not read, and may be made again (RFC 9112 9.3.1)
 )
 
 // Event is one thing that happened on a connection. Fields hold by kind.

@@ -131,7 +131,7 @@ func TestH2Streams(t *testing.T) {
 		t.Errorf("owed %d, in flight %d, resets %d; want 1, 1, 2", p.m.owed(), p.sh.stats.InFlight, p.sh.stats.StreamResets)
 	}
 	// The client leaves: what hangs goes on hanging.
-	p.m.end(&p.sh, &p.id, capture.ToServer, epoch.Add(time.Minute))
+	p.m.end(&p.sh, &p.id, capture.ToServer, epoch.Add(time.Minute), 0)
 	if p.m.owed() != 1 {
 		t.Errorf("after the client's FIN %d are owed, want 1", p.m.owed())
 	}

@@ -98,7 +98,7 @@ func fuzzMessages(t testing.TB, in []byte) {
 		case 2:
 			p.m.hole(&p.sh, &p.id, dir, at, -1)
 		case 3:
-			p.m.end(&p.sh, &p.id, dir, at)
+			p.m.end(&p.sh, &p.id, dir, at, 0)
 		case 4:
 			p.m.reset(&p.sh, &p.id, Client+Side(dir), at)
 		}

@@ -19,7 +19,7 @@ var httpOddNames = map[Oddity]string{
 	ContentLengthDiffers: "content_length_differs", LengthAndChunked: "length_and_chunked", BadTransferCoding: "bad_transfer_coding",
 	BadChunk: "bad_chunk", ChunkExtension: "chunk_extension", Trailers: "trailers", MethodUnknown: "method_unknown", VersionUnknown: "version_unknown",
 	EarlyResponse: "early_response", UnaskedResponse: "unasked_response", ExtraBytes: "extra_bytes", PipelineTooDeep: "pipeline_too_deep",
-	Informational: "informational", BodyOnBodyless: "body_on_bodyless",
+	Informational: "informational", RequestUnread: "request_unread", BodyOnBodyless: "body_on_bodyless",
 }
 
 var protoNames = [...]string{"unknown", "http1", "tls", "http2", "other", "upgraded"}
@@ -40,7 +40,7 @@ func atRandom(seed int64) cutter {
 //	C> "…" | S> "…"            bytes of the client, of the server
 //	C> N * "…"                 the same N times
 //	C> hole N | S> hole N      N bytes are missing; -1: nobody knows how many
-//	C> fin | S> fin | C> rst | S> rst
+//	C> fin | S> fin [N] | C> rst | S> rst
 //	forget idle|eviction|capture_end|reuse
 //	option MaxPipeline|MaxHead|BodyPrefix|MaxBuffered N; option Ports none
 type httpPlayer struct {
@@ -82,7 +82,7 @@ func (p *httpPlayer) line(second int, text string, cut cutter) error {
 	case word == "hole":
 		p.m.hole(&p.sh, &p.id, dir, at, n)
 	case word == "fin":
-		p.m.end(&p.sh, &p.id, dir, at)
+		p.m.end(&p.sh, &p.id, dir, at, n)
 	case word == "rst":
 		p.m.reset(&p.sh, &p.id, by, at)
 	default:

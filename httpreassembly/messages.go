@@ -56,6 +56,7 @@ const (
 	clientLeft                      // the client's FIN or RST was seen
 	bodyless                        // the last answer may have no content
 	skipped                         // bytes were passed over in waiting
+	expired                         // the server closed with nothing owed or begun: what comes is not read
 )
 
 func (m *messages) has(f msgFlags) bool { return m.flags&f != 0 }
@@ -140,6 +141,8 @@ func (m *messages) step(f *feed, s *stream, b []byte) int {
 		return m.frames(f, b)
 	case waiting:
 		m.flags |= skipped
+	case blind:
+		m.late(f)
 	}
 	return len(b)
 }

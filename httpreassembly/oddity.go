@@ -48,6 +48,7 @@ const (
 	ExtraBytes           // bytes after the end of the last message
 	PipelineTooDeep      // beyond Options.MaxPipeline
 	Informational        // a chain of more than 16 1xx answers
+	RequestUnread        // on a kept connection that the server had closed, or closed as it came (RFC 9112 9.3.1)
 	BodyOnBodyless       // content where none may be: HEAD, 204, 304 (RFC 9112 6.3 rule 1)
 
 	// HTTP/2

@@ -1,6 +1,10 @@
 package httpreassembly
 
-import "stallwatch/capture"
+import (
+	"time"
+
+	"stallwatch/capture"
+)
 
 // begin makes the exchange of a request whose first byte came at start. It
 // returns false if there is no room for it.
@@ -249,8 +253,9 @@ func (m *messages) stop(f *feed, o Outcome) {
 	m.side[1].discard(f.sh, blind)
 }
 
-// end is told that the FIN of dir was reached, in order.
-func (m *messages) end(sh *shared, id *ident, dir capture.Dir, at capture.Time) {
+// end is told that the FIN of dir was reached, in order. The sender of the FIN
+// has not acknowledged the last unheard bytes of the other direction.
+func (m *messages) end(sh *shared, id *ident, dir capture.Dir, at capture.Time, unheard int64) {
 	f := feed{sh, id, at, dir}
 	if dir == capture.ToServer {
 		if m.h2 != nil {
@@ -266,7 +271,11 @@ func (m *messages) end(sh *shared, id *ident, dir capture.Dir, at capture.Time) 
 	if s := &m.side[dir]; s.state == untilClose {
 		m.messageDone(&f, s)
 	}
-	m.stop(&f, m.outcome(ServerClosed))
+	idle := !m.busy() && m.proto == ProtoHTTP1 && m.side[capture.ToServer].state == atStart
+	m.stop(&f, m.ending(&f, ServerClosed, unheard))
+	if idle {
+		m.flags |= expired
+	}
 }
 
 // outcome is o, or ClientGone if the client had left before: then the server
@@ -278,13 +287,45 @@ func (m *messages) outcome(o Outcome) Outcome {
 	return o
 }
 
+// atOnce is how soon after a request the RST comes of a server that closes
+// without having read it: its timer for idle connections ran out, or the last
+// request that it grants a connection was answered, while this one came.
+const atOnce = 200 * time.Millisecond
+
+// ending is how what is owed ends when the server closes: o, or Unread for a
+// lone request on a kept connection. Linux answers with a RST what comes after
+// the close, and closes with a RST when bytes are unread (net/ipv4/tcp.c,
+// tcp_close), whereas a process that dies of a request has read it.
+func (m *messages) ending(f *feed, o Outcome, unheard int64) Outcome {
+	if m.n != 1 || m.resp != nil || m.h2 != nil || m.proto != ProtoHTTP1 || m.first.Depth == 1 || m.has(clientLeft) {
+		return m.outcome(o)
+	}
+	x := m.first
+	if o == ServerReset && f.at.Sub(x.RequestStart) > atOnce || o == ServerClosed && unheard < max(x.RequestBytes, 1) {
+		return o
+	}
+	asked := *f
+	asked.dir = capture.ToServer
+	m.oddity(&asked, RequestUnread, "")
+	return Unread
+}
+
+// late notes what a client sends when the server has closed a kept connection:
+// the client has not noticed yet.
+func (m *messages) late(f *feed) {
+	if f.dir == capture.ToServer && m.has(expired) {
+		m.flags &^= expired
+		m.oddity(f, RequestUnread, "after the server's FIN")
+	}
+}
+
 // reset is told of an acceptable RST. What is owed stays owed if the client
 // sent it: the process does not notice.
 func (m *messages) reset(sh *shared, id *ident, by Side, at capture.Time) {
 	f := feed{sh, id, at, capture.ToServer}
 	if by == Server {
 		f.dir = capture.ToClient
-		m.stop(&f, m.outcome(ServerReset))
+		m.stop(&f, m.ending(&f, ServerReset, 0))
 		return
 	}
 	m.flags |= clientLeft

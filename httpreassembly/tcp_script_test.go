@@ -252,7 +252,7 @@ var kindNames = [...]string{Opened: "opened", RequestStarted: "request_started",
 var sideNames = [...]string{"nobody", "client", "server"}
 var howNames = [...]string{"still_open", "fin", "rst", "idle", "eviction", "capture_end", "reuse"}
 var stateNames = [...]string{"syn", "handshake", "open", "half_closed", "server_closed", "closed", "reset", "zombie", "evicted"}
-var outcomeNames = [...]string{"unfinished", "answered", "client_gone", "server_closed", "server_reset", "cut", "lost"}
+var outcomeNames = [...]string{"unfinished", "answered", "client_gone", "server_closed", "server_reset", "cut", "lost", "unread"}
 var tcpOddNames = map[Oddity]string{OverlapDiffers: "overlap_differs", BadTCPChecksum: "bad_checksum", ResetOutOfWindow: "reset_out_of_window",
 	SynInConnection: "syn_in_connection", DataInSyn: "data_in_syn", UrgentData: "urgent_data", StaleTimestamp: "stale_timestamp", DataAfterFin: "data_after_fin", PacketCut: "packet_cut"}
 

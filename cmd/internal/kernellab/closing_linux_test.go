@@ -200,7 +200,21 @@ var closingRows = []row{{
 		p.Check("closed", "fin_wait2=1", Blind{})
 		c.Send(Seg{Data: Call("getNodeInfo")})
 		c.Gets(rst)
-		p.Check("reset", "", Blind{})
+		p.Check("reset", "", Blind{}, "request_unread")
+	},
+}, {
+	name:   "close_unread",
+	kernel: "a process that closes a kept connection with a request unread: RST that acknowledges it",
+	play: func(p *Play) {
+		c, a := called(p)
+		a.Answer()
+		c.Gets(capture.PSH)
+		c.Ack()
+		p.Check("kept", "established=1", Blind{})
+		c.Send(Seg{Data: Call("getNodeInfo")})
+		a.Close()
+		c.Gets(rst)
+		p.Check("reset", "", Blind{}, "request_unread")
 	},
 }, {
 	name:   "server_repeats",

@@ -31,6 +31,7 @@ type seen struct {
 	stats httpreassembly.Stats // before the capture ended
 	conns []*seenConn          // in the order in which they were opened
 	kinds map[httpreassembly.Kind]int
+	odds  map[httpreassembly.Oddity]int
 	byID  map[httpreassembly.ConnID]*seenConn
 	odd   []string // what no tracker may do
 	freed int      // zombies that a refused SYN has ended
@@ -44,18 +45,20 @@ func Judge(frames []Frame, c *Check) []string {
 	d = append(d, s.states(&c.Kernel, c.Blind)...)
 	d = append(d, s.streams(&c.Kernel)...)
 	for _, name := range c.Says {
-		if kind, ok := kinds[name]; !ok || s.kinds[kind] == 0 {
+		if s.kinds[kinds[name]] == 0 && s.odds[oddities[name]] == 0 {
 			d = append(d, fmt.Sprintf("the tracker did not say %s", name))
 		}
 	}
 	return d
 }
 
+var oddities = map[string]httpreassembly.Oddity{"request_unread": httpreassembly.RequestUnread}
+
 var kinds = map[string]httpreassembly.Kind{"syn_unanswered": httpreassembly.SynUnanswered, "refused": httpreassembly.Refused}
 
 // watch plays the frames up to at.
 func watch(frames []Frame, at capture.Time) *seen {
-	s := &seen{kinds: map[httpreassembly.Kind]int{}, byID: map[httpreassembly.ConnID]*seenConn{}}
+	s := &seen{kinds: map[httpreassembly.Kind]int{}, odds: map[httpreassembly.Oddity]int{}, byID: map[httpreassembly.ConnID]*seenConn{}}
 	dec := decode.New(decode.Options{})
 	tr := httpreassembly.New(httpreassembly.Options{Ports: []uint16{serverEnd.Port()}})
 	var events []httpreassembly.Event
@@ -84,6 +87,9 @@ func (s *seen) take(events []httpreassembly.Event) {
 	for i := range events {
 		e := &events[i]
 		s.kinds[e.Kind]++
+		if e.Kind == httpreassembly.Odd {
+			s.odds[e.Odd]++
+		}
 		c := s.byID[e.Conn]
 		if e.Kind == httpreassembly.Opened {
 			if c != nil {

@@ -54,6 +54,8 @@
 //	                 server_reset
 //	                 cut            the capture ended or the state was evicted
 //	                 lost           a hole in the capture hides it
+//	                 unread         the server closed a kept connection as the request came: it was
+//	                                not read, and the client may make it again (RFC 9112 9.3.1)
 //	lost_bytes       bytes of the exchange that were not captured
 //	shape            its parameters: names of a closed list, kinds and lengths, no values
 //

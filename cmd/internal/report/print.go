@@ -192,8 +192,9 @@ func offset(at, first capture.Time) string { return text.Offset(at.Sub(first)) }
 
 // cures are what an operator can do about an oddity.
 var cures = map[httpreassembly.Oddity]string{
-	httpreassembly.PacketCut:  "packets were cut when they were captured: capture whole ones with -s 0",
-	httpreassembly.TLSInstead: "encrypted: capture behind the proxy that ends TLS, on the leg to the node",
+	httpreassembly.PacketCut:     "packets were cut when they were captured: capture whole ones with -s 0",
+	httpreassembly.RequestUnread: "sent as the node closed a kept connection: clients send it again",
+	httpreassembly.TLSInstead:    "encrypted: capture behind the proxy that ends TLS, on the leg to the node",
 }
 
 func oddities(p *page, st *httpreassembly.Stats) {

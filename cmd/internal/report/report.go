@@ -111,7 +111,8 @@ func (r *Report) fail(at capture.Time) {
 }
 
 // done counts an exchange. Cut ones are no errors: the run ended, or
-// their state was evicted. Those in flight at the end Finding counts.
+// their state was evicted. Unread ones are none either: clients of a kept
+// connection make them again. Those in flight at the end Finding counts.
 func (r *Report) done(ev *httpreassembly.Event, v *rules.Verdict) {
 	x := ev.Exchange
 	r.exchanges++
@@ -128,7 +129,9 @@ func (r *Report) done(ev *httpreassembly.Event, v *rules.Verdict) {
 	if unanswered && x.RequestEnd != 0 {
 		r.inFlight.add(ev.At, -1)
 	}
-	if x.Outcome != httpreassembly.Cut && x.Outcome != httpreassembly.Answered || x.Status >= 400 {
+	switch {
+	case x.Outcome == httpreassembly.Cut, x.Outcome == httpreassembly.Unread, x.Outcome == httpreassembly.Answered && x.Status < 400:
+	default:
 		c.errors++
 	}
 	if unanswered && (x.Outcome == httpreassembly.ServerClosed || x.Outcome == httpreassembly.ServerReset) {

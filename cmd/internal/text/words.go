@@ -16,6 +16,7 @@ var outcomes = [...]string{
 	httpreassembly.ServerReset:  "server_reset",
 	httpreassembly.Cut:          "cut",
 	httpreassembly.Lost:         "lost",
+	httpreassembly.Unread:       "unread",
 }
 
 // Outcome names how an exchange ended; "" if it has not.
@@ -141,6 +142,7 @@ var oddities = [httpreassembly.NumOddities]string{
 	httpreassembly.ExtraBytes:           "extra_bytes",
 	httpreassembly.PipelineTooDeep:      "pipeline_too_deep",
 	httpreassembly.Informational:        "informational",
+	httpreassembly.RequestUnread:        "request_unread",
 	httpreassembly.BodyOnBodyless:       "body_on_bodyless",
 }
 

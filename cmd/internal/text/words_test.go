@@ -28,7 +28,7 @@ func TestWordsAreCompleteAndDistinct(t *testing.T) {
 			seen[w] = true
 		}
 	}
-	if len(outcomes) != int(httpreassembly.Lost)+1 || len(classes) != int(rules.ClassStream)+1 {
+	if len(outcomes) != int(httpreassembly.Unread)+1 || len(classes) != int(rules.ClassStream)+1 {
 		t.Errorf("a new outcome or class has no word: %v %v", outcomes, classes)
 	}
 	if got := Oddity(httpreassembly.NumOddities); got != "unknown" {
