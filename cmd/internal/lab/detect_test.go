@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -23,10 +24,19 @@ type firing struct {
 	fired    []Fired
 	messages []string
 	alerts   []*detect.Alert // those that began to fire
+	unread   int             // requests on connections that the server had given up
+	dropped  int             // calls that the server broke off
 }
 
-func (f *firing) Event(*httpreassembly.Event, *rules.Verdict) {}
-func (f *firing) Loss(capture.Time, capture.Loss)             {}
+func (f *firing) Event(ev *httpreassembly.Event, _ *rules.Verdict) {
+	switch {
+	case ev.Kind == httpreassembly.Odd && ev.Odd == httpreassembly.RequestUnread:
+		f.unread++
+	case ev.Kind == httpreassembly.ExchangeDone && (ev.Exchange.Outcome == httpreassembly.ServerClosed || ev.Exchange.Outcome == httpreassembly.ServerReset):
+		f.dropped++
+	}
+}
+func (f *firing) Loss(capture.Time, capture.Loss) {}
 func (f *firing) Finding(x *detect.Finding) {
 	if a := x.Alert; x.Kind == detect.AlertChanged && a.State == detect.Firing {
 		f.fired = append(f.fired, Fired{Time: a.At.Std(), Alert: a.Name, Severity: a.Severity, Server: a.Server})
@@ -217,5 +227,19 @@ func TestBlindWords(t *testing.T) {
 				t.Errorf("got %q, want %q and %q in it", got, tt.cause, tt.cure)
 			}
 		})
+	}
+}
+
+// TestExpired: every call that a client had to make again, because the server
+// had given up the connection, is told as such, and none as broken off.
+func TestExpired(t *testing.T) {
+	x := Expectation{Capture: "honest_expired"}
+	ev, _, _ := committed(t, x.Capture)
+	var calls, again, lost int
+	if _, err := fmt.Sscanf(ev.Marks[0].What, "%d of %d calls were made a second time, %d were lost", &again, &calls, &lost); err != nil || again < 10 || lost != 0 {
+		t.Fatalf("the clients said %q (%v), want some calls made again and none lost", ev.Marks[0].What, err)
+	}
+	if f := watchCapture(t, &x, false); f.unread != again || f.dropped != 0 {
+		t.Errorf("%d requests were not read and %d were broken off, but the clients made %d calls again", f.unread, f.dropped, again)
 	}
 }

@@ -137,6 +137,9 @@ func Expectations() []Expectation {
 		{Capture: "login_probe", Perimeter: true, Want: []Want{{"LoginProbe", warning, s(15), Whenever, false}}},
 		{Capture: "kill_restart", Want: []Want{{"NodeDown", warning, s(2), Whenever, false}, {"NodeRestarted", info, s(5), Whenever, false}},
 			May: []string{"NodeRestarted", "SuspectParameters"}},
+		// From the eleventh minute on ten ask, and each is answered after 3 s: of the
+		// last 32 answers most are so slow after 17 of them.
+		{Capture: "slower", Start: 11 * time.Minute, Want: []Want{{"LatencyRegression", warning, s(3 + 17*0.3), Whenever, false}}},
 		// Five connections take three seconds. Calls as short as those of wallets
 		// are in few of the samples.
 		{Capture: "blind_tls", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
@@ -154,7 +157,7 @@ func Expectations() []Expectation {
 		{Capture: "proxy_v2", Want: []Want{{"CallStalled", warning, given + s(1.6), Whenever, false}}, May: append([]string{"CloseWaitBuildup"}, consequences...)},
 
 		{Capture: "honest_slow"}, {Capture: "honest_restart"}, {Capture: "honest_rush"}, {Capture: "honest_checks"}, {Capture: "honest_idle"}, {Capture: "honest_aborts"},
-		{Capture: "honest_pool"}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},
+		{Capture: "honest_expired"}, {Capture: "honest_pool"}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},
 	}
 }
 

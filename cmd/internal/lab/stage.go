@@ -111,14 +111,18 @@ func (st *Stage) Node(o demo.NodeOptions) (*demo.NodeProc, error) {
 }
 
 // Truth records the kernel's truth beside the capture until the end.
-func (st *Stage) Truth(targets ...Target) error {
+func (st *Stage) Truth(targets ...Target) error { return st.truthEvery(Every, targets...) }
+
+// truthEvery is Truth with another time between two of them, for captures so
+// long that five a second would be too many.
+func (st *Stage) truthEvery(d time.Duration, targets ...Target) error {
 	f, err := os.Create(st.file(".truth.jsonl"))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Record(ctx, "/proc", targets, f) }()
+	go func() { done <- Record(ctx, "/proc", targets, d, f) }()
 	st.onClose(func() error {
 		cancel()
 		return errors.Join(<-done, f.Close())

@@ -18,7 +18,7 @@ import (
 	"stallwatch/capture"
 )
 
-// Every is the time between two truths. Instants are multiples of it in Unix
+// Every is the usual time between two truths. Instants are multiples of it in Unix
 // time, so every fifth stands at a whole second.
 const Every = 200 * time.Millisecond
 
@@ -63,14 +63,14 @@ func (t Target) pid() int {
 	return t.PID
 }
 
-// Record writes a truth of each target every 200 ms until ctx is done. The
+// Record writes a truth of each target every so often until ctx is done. The
 // tables are those of the process's network namespace; when the process is
 // gone they are read through this one's, so that its port can still be seen.
 // proc is the root of procfs.
-func Record(ctx context.Context, proc string, targets []Target, w io.Writer) error {
+func Record(ctx context.Context, proc string, targets []Target, every time.Duration, w io.Writer) error {
 	out := json.NewEncoder(w)
 	for i := 0; ; i++ {
-		next := time.Now().Truncate(Every).Add(Every)
+		next := time.Now().Truncate(every).Add(every)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -130,7 +130,7 @@ func TestRecord(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 5*Every)
 	defer cancel()
-	if err := Record(ctx, "/proc", []Target{{PID: p.PID, Port: p.Addr.Port()}}, &out); err != nil {
+	if err := Record(ctx, "/proc", []Target{{PID: p.PID, Port: p.Addr.Port()}}, Every, &out); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
