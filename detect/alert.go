@@ -60,6 +60,21 @@ type Evidence struct {
 	ETA                                    time.Duration // valid iff HasETA
 	HasETA                                 bool
 	LostPackets, GapBytes                  uint64 // within the alert's window
+	Leg                                    Leg
+}
+
+// Leg is what both sides of a reverse proxy together say of an alert's node.
+// The counts are of its calls in flight.
+type Leg struct {
+	Side        LegSide        // of the node; NoLeg: the rest is not valid
+	Proxy, Node netip.AddrPort // the service that clients ask, and the one behind it
+	Leaks       bool           // sockets are left over on this side
+	Paired      int            // on the other side as well
+	// GaveUp counts those that the proxy answered by itself while the node goes
+	// on, with Status (the last one's) after Patience or less. Left counts those
+	// whose client left. On the node's side only.
+	GaveUp, Left, Status int
+	Patience             time.Duration
 }
 
 // MaxEvidence bounds each list of Evidence.
@@ -69,7 +84,8 @@ const MaxEvidence = 8
 type CallRef struct {
 	Conn    httpreassembly.ConnID
 	Depth   int
-	Client  netip.AddrPort
+	Client  netip.AddrPort // port 0 if only an address is known, of one behind a proxy
+	From    netip.AddrPort // the connection's other end: a proxy's, where it is not Client
 	Command string
 	Raw     string // escaped, see rules.Verdict.Raw
 	Shape   string
@@ -90,7 +106,7 @@ type Cause string
 // The causes.
 const (
 	CauseApp          Cause = "app"         // the kernel acknowledged the request, the application does not answer
-	CauseGone         Cause = "client_gone" // the same, and the client has left
+	CauseGone         Cause = "client_gone" // the same, and the client has left, this connection or the proxy in front
 	CauseUnknown      Cause = "unknown"
 	CauseCaptureGap   Cause = "capture_gap"   // a hole in the capture may hide the answer
 	CauseHost         Cause = "host"          // the node's kernel does not acknowledge: the machine is away or stopped

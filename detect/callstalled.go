@@ -28,18 +28,19 @@ type stall struct {
 	jobs                     int // of warn: calls whose slowness alone says little
 	canary                   bool
 	pooled                   bool // the group is the whole node
+	front                    bool // the node is a proxy: what it waits for itself is not counted
 }
 
-func (s *stall) add(v *view, c *cell, culprit int32) {
-	s.inFlight += int(c.list.n)
-	s.warn += c.overWarn
-	s.critical += c.overCritical
+func (s *stall) add(v *view, c *cell, w waits) {
+	s.inFlight += w.calls
+	s.warn += w.warn
+	s.critical += w.critical
 	if slowByNature(c.command) {
-		s.jobs += c.overWarn
+		s.jobs += w.warn
 	}
-	s.canary = s.canary || c.command.Canary && c.overWarn > 0
-	if s.culprit == none || v.calls.at(culprit).since < v.calls.at(s.culprit).since {
-		s.culprit = culprit
+	s.canary = s.canary || c.command.Canary && w.warn > 0
+	if s.culprit == none || v.calls.at(w.oldest).since < v.calls.at(s.culprit).since {
+		s.culprit = w.oldest
 	}
 }
 
@@ -65,29 +66,34 @@ func (v *view) stalls(n *node, groups []stall) []stall {
 	if !over {
 		return groups
 	}
-	pooled := canary || n.waiting() >= v.o.Workers
+	front := v.legs.isFront(n)
+	pooled := (canary || n.waiting() >= v.o.Workers) && !front // a proxy has no workers
 	for i := range n.cells {
 		c := &n.cells[i]
 		if c.list.n == 0 || c.command.Class == rules.ClassStream || pooled && c.overWarn == 0 {
 			continue
 		}
-		groups = v.group(groups, c, pooled)
+		if w := v.waitsOf(c, front); w.calls > 0 {
+			groups = v.group(groups, c, w, pooled)
+		}
+	}
+	for i := range groups {
+		groups[i].front = front
 	}
 	return groups
 }
 
-func (v *view) group(groups []stall, c *cell, pooled bool) []stall {
-	head := c.list.head
+func (v *view) group(groups []stall, c *cell, w waits, pooled bool) []stall {
 	if pooled || c.command.Lock != "" {
 		for i := range groups {
 			if pooled || groups[i].lock == c.command.Lock {
-				groups[i].add(v, c, head)
+				groups[i].add(v, c, w)
 				return groups
 			}
 		}
 	}
 	s := stall{lock: c.command.Lock, culprit: none, pooled: pooled}
-	s.add(v, c, head)
+	s.add(v, c, w)
 	return append(groups, s)
 }
 
@@ -112,6 +118,9 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 	calls := v.appendCalls(nil, n, func(c *cell) bool {
 		return c.command == command || s.pooled && c.overWarn > 0 || !s.pooled && lock != "" && c.command.Lock == lock
 	})
+	if s.front {
+		calls = v.withoutEchoes(calls)
+	}
 	v.sortByAge(calls)
 	v.addCalls(a, calls, s.culprit, at)
 	d.describe(a, v, n, s, command, age)
@@ -156,7 +165,7 @@ func budget(c *rules.Command, age time.Duration) time.Duration {
 func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Command, age time.Duration) {
 	same := int(n.cell(c).list.n)
 	victims := s.inFlight - same
-	a.Summary = fmt.Sprintf("%s of %s in flight on %s, the oldest unanswered for %s", plural(same, "call"), c.Name, n.name(), inSeconds(age))
+	a.Summary = a.Evidence.Leg.prefix() + fmt.Sprintf("%s of %s in flight on %s, the oldest unanswered for %s", plural(same, "call"), c.Name, n.name(), inSeconds(age))
 	if victims > 0 {
 		a.Summary += fmt.Sprintf("; %s of other commands wait behind", plural(victims, "call"))
 	}
@@ -171,6 +180,7 @@ func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Com
 	case c.Lock != "":
 		a.Why += "; the oldest of its lock group is the culprit"
 	}
+	a.Why += a.Evidence.Leg.words(n.inFlight)
 	if well := v.answering(n, a.At); well > 0 {
 		a.Why += fmt.Sprintf("; meanwhile %s did answer, so it is this one that falls behind", plural(well, "other node"))
 	}
@@ -188,7 +198,7 @@ func (v *view) answering(n *node, at capture.Time) int {
 		for i := range o.cells {
 			hangs = hangs || o.cells[i].overWarn > 0
 		}
-		if o != n && !hangs && o.lastAnswer != 0 && at.Sub(o.lastAnswer) <= 10*second {
+		if o != n && !hangs && !v.legs.linked(o, n) && o.lastAnswer != 0 && at.Sub(o.lastAnswer) <= 10*second {
 			well++
 		}
 	}

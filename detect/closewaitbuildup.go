@@ -88,7 +88,15 @@ func (d closeWaitBuildup) judge(v *view, n *node, at capture.Time, l *lifecycle)
 func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at capture.Time) {
 	held := v.holders(a, n, at)
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s half closed by their clients wait on %s for the node to close them", plural(max(n.half, w.kernel), "socket"), n.name())
+	leg := &a.Evidence.Leg
+	if leg.Side != NoLeg {
+		leg.Leaks = true
+	}
+	behind := 0
+	if leg.Side == FrontLeg {
+		behind = v.waitBehind(n)
+	}
+	s.WriteString(leg.holdsCloseWait(n.name(), max(n.half, w.kernel), v.toProxy(n), behind))
 	if held != "" {
 		fmt.Fprintf(&s, "; held by %s", held)
 	}
@@ -103,8 +111,14 @@ func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at
 	if w.standing > 0 {
 		fmt.Fprintf(&s, ", of which %d stood before the capture saw them", w.standing)
 	}
+	if behind > 0 {
+		fmt.Fprintf(&s, "; %d are held by calls that wait at %s behind it", behind, leg.Node)
+	}
 	if w.growing > 0 {
 		fmt.Fprintf(&s, "; growing by %.1f a second (critical at %g)", w.growing, o.Growth)
+	}
+	if leg.Side == NodeLeg {
+		s.WriteString(leg.words(n.inFlight))
 	}
 	a.Why = s.String()
 }

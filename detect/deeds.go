@@ -91,7 +91,7 @@ func (d *deeds) call(x *httpreassembly.Exchange, verdict *rules.Verdict, at capt
 	if client != from.Addr() {
 		from = netip.AddrPortFrom(client, 0)
 	}
-	ref := CallRef{Conn: x.Conn, Depth: x.Depth, Client: from, Since: at}
+	ref := CallRef{Conn: x.Conn, Depth: x.Depth, Client: from, From: x.Flow.Client.AddrPort(), Since: at}
 	if verdict != nil && verdict.Command != nil {
 		d.command = verdict.Command
 		ref.Command, ref.Raw, ref.Shape = verdict.Command.Name, verdict.Raw, shapeWords(verdict)

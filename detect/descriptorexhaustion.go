@@ -62,6 +62,7 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 		v.addCalls(a, calls, none, at)
 	}
 	d.describe(a, v, n, u, fast, slow, at)
+	d.leg(a, v, n)
 	l.remember(n.incident(d), a)
 }
 
@@ -100,6 +101,19 @@ func (d descriptorExhaustion) describe(a *Alert, v *view, n *node, u use, fast, 
 		fmt.Fprintf(&s, "; the limit of %d is assumed", u.limit)
 	}
 	a.Why = s.String()
+}
+
+// leg says on which side of a proxy the descriptors go.
+func (descriptorExhaustion) leg(a *Alert, v *view, n *node) {
+	l := &a.Evidence.Leg
+	a.Summary = l.prefix() + a.Summary
+	if l.Side != NoLeg {
+		l.Leaks = n.half > 0
+		a.Why += l.words(n.inFlight)
+	}
+	if l.Side == NodeLeg && n.half > 0 {
+		a.Why += fmt.Sprintf("; %d of its %s in CLOSE_WAIT are to the proxy", v.toProxy(n), plural(n.half, "socket"))
+	}
 }
 
 // growth prints a slope and its causes.

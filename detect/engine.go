@@ -39,6 +39,7 @@ type Stats struct {
 	RuleKeysEvicted     uint64 // keys of free rules beyond MaxRuleKeys
 	RuleCallsSkipped    uint64 // calls in flight that free rules were not asked about, by second
 	RuleErrors          uint64 // expressions that failed on some call
+	LegsNotFollowed     uint64 // calls through a proxy that were not paired: beyond MaxCalls or the proxies told apart, or too many alike
 }
 
 // New returns an Engine, or says which option makes no sense.
@@ -49,7 +50,7 @@ func New(o Options) (*Engine, error) {
 	o.setDefaults()
 	e := &Engine{o: o}
 	e.view = newView(&e.o)
-	e.life = lifecycle{o: &e.o, stats: &e.view.stats, by: make(map[incidentKey]*incident)}
+	e.life = lifecycle{o: &e.o, stats: &e.view.stats, legs: &e.view.legs, by: make(map[incidentKey]*incident)}
 	e.free = newFreeRules(&e.o, &e.view.stats)
 	return e, nil
 }
@@ -71,6 +72,9 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 	}
 	if e.free != nil {
 		e.free.observe(e.view, ev, v)
+	}
+	if ev.Kind == httpreassembly.ExchangeDone {
+		e.view.legDone(ev)
 	}
 	e.saw(ev.At)
 	return dst
@@ -177,7 +181,9 @@ func (e *Engine) deadline(now capture.Time) {
 	}
 	if what&(stepWarn|stepCritical) != 0 {
 		v.loss.sum(due)
-		callStalled{}.judge(v, n, due, &e.life)
+		if !v.legs.isFront(n) { // whose echoes are counted once a second
+			callStalled{}.judge(v, n, due, &e.life)
+		}
 		e.reportNodes(due, false)
 	}
 }
@@ -194,7 +200,7 @@ func (e *Engine) evaluate(at capture.Time) {
 	for _, d := range captureDetectors {
 		d.judge(v, nil, at, &e.life)
 	}
-	v.each(func(n *node) {
+	v.eachBackFirst(func(n *node) {
 		e.measure(n, at)
 		v.cool(n, at)
 		for _, d := range nodeDetectors {

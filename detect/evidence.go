@@ -59,7 +59,7 @@ func (v *view) cause(c *call) Cause {
 	switch w := &on.wire; {
 	case on.gap:
 		return CauseCaptureGap
-	case on.half || on.zombie || on.closed:
+	case on.half || on.zombie || on.closed || v.leftProxy(c):
 		return CauseGone
 	case w.resent[capture.ToServer] && w.resent[capture.ToClient]:
 		return CauseNetwork
@@ -82,19 +82,22 @@ func (v *view) unaccepted(c *conn) bool {
 	return n == v.host.node && v.host.sample.Unaccepted > 0 && c.id > n.served && c.id >= v.host.firstUnaccepted
 }
 
-// who is the client of a call: an address without a port when a proxy named
-// it.
-func who(on *conn, client netip.Addr) netip.AddrPort {
-	if client == on.flow.Client.Addr() {
+// who is the client of a call: an address without a port when only a proxy
+// named it.
+func (v *view) who(c *call, on *conn) netip.AddrPort {
+	if r := v.legs.find(c.x); r != nil && r.via.holds() && r.behind.Addr() == c.client {
+		return r.behind
+	}
+	if c.client == on.flow.Client.Addr() {
 		return on.flow.Client.AddrPort()
 	}
-	return netip.AddrPortFrom(client, 0)
+	return netip.AddrPortFrom(c.client, 0)
 }
 
 func (v *view) callRef(i int32, at capture.Time) CallRef {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
-	return CallRef{Conn: on.id, Depth: c.depth, Client: who(on, c.client), Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
+	return CallRef{Conn: on.id, Depth: c.depth, Client: v.who(c, on), From: on.flow.Client.AddrPort(), Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
 		Shape: shapeWords(&c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
 }
 

@@ -87,6 +87,9 @@ func (f *freeRules) observe(v *view, ev *httpreassembly.Event, verdict *rules.Ve
 	}
 	x := ev.Exchange
 	client := netip.AddrPortFrom(v.clientOf(x), ev.Flow.Client.Port())
+	if behind, ok := clientBehind(v.legs.find(x)); ok && client.Addr() == ev.Flow.Client.Addr() {
+		client = netip.AddrPortFrom(behind, client.Port())
+	}
 	f.facts = rules.Facts{Verdict: verdict, Client: client, Server: ev.Flow.Server.AddrPort(),
 		Method: x.Method, Target: x.Target, UserAgent: x.UserAgent, BodyBytes: x.RequestBody}
 	if on == rules.OnExchange {

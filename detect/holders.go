@@ -16,11 +16,12 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	without := 0
 	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
 		c := v.conns.at(ci)
-		clients[c.flow.Client.Addr()]++
 		if c.calls.n == 0 {
+			clients[c.flow.Client.Addr()]++
 			without++
 			continue
 		}
+		clients[v.calls.at(c.calls.head).client]++ // who asked, not a proxy
 		by := v.calls.at(c.calls.head).verdict.Command
 		for by.Index >= len(held) {
 			held = append(held, holding{})

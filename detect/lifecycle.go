@@ -48,6 +48,7 @@ type incident struct {
 type lifecycle struct {
 	o     *Options
 	stats *Stats
+	legs  *legs
 	by    map[incidentKey]*incident
 	order []*incident // in order of first appearance
 	out   []Finding   // the dst of the call in progress
@@ -61,7 +62,7 @@ func (l *lifecycle) raise(at capture.Time, key incidentKey, n *node, sev Severit
 		return nil
 	}
 	in := l.by[key]
-	if l.inhibited(key.detector, n) {
+	if l.inhibited(key.detector, n) || l.legs.echoes(l, key.detector, n) {
 		if in != nil {
 			in.raised = at
 		}

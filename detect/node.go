@@ -57,6 +57,7 @@ type node struct {
 	firing     int     // incidents of it that fire
 	stalls     int     // of them CallStalled
 	gone       bool
+	legs       nodeLegs
 }
 
 // cell is the state of one command on one node.

@@ -22,14 +22,15 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	}
 	waiting, canary, heavy := 0, 0, 0
 	before := at.Add(-o.Silent)
+	front := v.legs.isFront(n)
 	for i := range n.cells {
 		c := &n.cells[i]
 		if c.list.n == 0 || slowByNature(c.command) {
 			continue // proof of work takes its time on a node that is well
 		}
 		for k := c.list.head; k != none && v.calls.at(k).since <= before; k = v.calls.at(k).links[byCell].next {
-			if v.calls.at(k).since <= n.lastAnswer {
-				continue // others were answered while it waited
+			if v.calls.at(k).since <= n.lastAnswer || front && v.echoOf(v.calls.at(k)) != nil {
+				continue // others were answered while it waited, or it waits for a node behind
 			}
 			waiting++
 			if c.command.Class == rules.ClassHeavy && v.calls.at(k).over&overCritical == 0 {
@@ -57,5 +58,6 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	a.Summary = fmt.Sprintf("%s has answered nobody for %s while %s wait", n.name(), inSeconds(silent), plural(waiting, "call"))
 	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended since they came",
 		waiting, inSeconds(o.Silent), o.Calls, canary)
+	a.Why += a.Evidence.Leg.words(n.inFlight)
 	l.remember(n.incident(d), a)
 }

@@ -23,5 +23,6 @@ func (v *view) raise(l *lifecycle, n *node, key incidentKey, sev Severity, m mea
 	}
 	a.Unit, a.Limit, a.Confidence = m.unit, m.limit, v.loss.confidence()
 	a.Evidence = v.evidence(n, at)
+	a.Evidence.Leg = v.legOf(n, at)
 	return a
 }

@@ -51,6 +51,7 @@ func (v *view) merge(into, from *node) {
 	}
 	v.mergeCalls(into, from)
 	v.mergeConns(into, from)
+	v.legs.moved(into, from)
 	from.gone = true
 	if v.host.node == from {
 		v.host.node = into

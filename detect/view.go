@@ -39,6 +39,7 @@ type view struct {
 
 	host   host
 	seeds  map[capture.Flow]seed
+	legs   legs
 	loss   lossWindow
 	buried []Finding // calls that ended with the node, not told yet; at most those in flight
 }
@@ -56,6 +57,7 @@ func newView(o *Options) *view {
 		byServer:   make(map[capture.Endpoint]*node),
 		local:      make(map[netip.Addr]struct{}),
 		seeds:      make(map[capture.Flow]seed),
+		legs:       newLegs(o),
 	}
 }
 
@@ -184,7 +186,13 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		return
 	}
 	client := v.clientOf(ev.Exchange)
-	v.asked(n, ev, verdict, client)
+	behind, relayed := clientBehind(v.follow(n, ev, verdict, client))
+	if relayed && client == ev.Flow.Client.Addr() {
+		client = behind
+	}
+	if !relayed { // else it counted on the front leg
+		v.asked(n, ev, verdict, client)
+	}
 	ci := v.connAt(ev, n)
 	if ci == none {
 		v.stats.CallsNotFollowed++
@@ -195,7 +203,9 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		v.enter(ci, active, ev.At)
 	}
 	c.asked = min(c.asked, 1) + 1
-	v.countRequest(c, client, ev.At)
+	if !relayed {
+		v.countRequest(c, client, ev.At)
+	}
 	if int(c.early) == ev.Exchange.Depth {
 		return // answered before it was whole: nothing is owed
 	}
@@ -218,6 +228,7 @@ func (v *view) countRequest(c *conn, client netip.Addr, at capture.Time) {
 
 func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n := v.find(ev.Flow.Server)
+	v.legAnswered(ev)
 	n.answered(ev.At)
 	n.served = max(n.served, ev.Conn)
 	if ci := v.look(ev); ci != none {
@@ -248,7 +259,9 @@ func (v *view) exchangeDone(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		n.answered(ev.At)
 		v.loss.saw(ev.At, 2+uint64(x.ResponseBytes)/segmentBytes, uint64(x.ResponseBytes))
 	}
-	v.ended(n, ev, verdict)
+	if v.legs.countsHere(x) {
+		v.ended(n, ev, verdict)
+	}
 	ci := v.look(ev)
 	if ci == none {
 		return

@@ -120,6 +120,7 @@ func Advise(in Input) []Section {
 	} else {
 		out = slices.Concat(out, nodeSections(p), host)
 	}
+	out = append(legSection(p), out...)
 	return append(out, p.told()...)
 }
 

@@ -17,6 +17,7 @@ import (
 // server, and whether its culprit carried a reference.
 func FromAlert(a *detect.Alert, base Input) Input {
 	base.Alert, base.Command, base.Server, base.Port = a.Name, a.Command, a.Server.Addr(), a.Server.Port()
+	base.Leg = LegOf(&a.Evidence.Leg)
 	base.Clients = appendNew(nil, a.Client)
 	for _, c := range a.Evidence.Clients {
 		base.Clients = appendNew(base.Clients, c.Client)
@@ -60,7 +61,23 @@ type record struct {
 			Command, Shape string
 		}
 		Clients []struct{ Client netip.Addr }
+		Leg     struct {
+			Side   string
+			Paired int
+			GaveUp int `json:"proxy_gave_up"`
+		}
 	}
+}
+
+// leg reads the words of a record.
+func (a *record) leg() Leg {
+	l := detect.Leg{Paired: a.Evidence.Leg.Paired, GaveUp: a.Evidence.Leg.GaveUp}
+	for _, s := range []detect.LegSide{detect.FrontLeg, detect.NodeLeg} {
+		if a.Evidence.Leg.Side == s.String() {
+			l.Side = s
+		}
+	}
+	return LegOf(&l)
 }
 
 // maxRecord bounds a line of a file of records, in bytes: an alert is a few
@@ -108,6 +125,7 @@ func FromRecords(r io.Reader, base Input) (Input, error) {
 
 func (a *record) input(base Input) Input {
 	base.Alert, base.Command, base.Server, base.Port = a.Alert, a.Command, a.Server.Addr(), a.Server.Port()
+	base.Leg = a.leg()
 	base.Clients = appendNew(nil, a.Client)
 	for _, c := range a.Evidence.Clients {
 		base.Clients = appendNew(base.Clients, c.Client)

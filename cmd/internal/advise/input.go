@@ -71,6 +71,7 @@ type Input struct {
 	Proxy     Proxy
 	Trusted   []netip.Prefix // networks of proxies
 	Reference Reference
+	Leg       Leg
 	Rules     *rules.Set // the closed set (nil: the embedded rules)
 }
 

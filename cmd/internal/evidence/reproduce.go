@@ -81,13 +81,21 @@ func (r *requests) segment(s *capture.Segment) {
 func (r *requests) take(x *httpreassembly.Exchange) {
 	for i := range r.wanted {
 		w := &r.wanted[i]
-		if w.call.Client != x.Flow.Client.AddrPort() || x.RequestEnd > r.at || w.seen && w.end == w.call.Since {
+		if w.from() != x.Flow.Client.AddrPort() || x.RequestEnd > r.at || w.seen && w.end == w.call.Since {
 			continue
 		}
 		w.method, w.target, w.body = string(x.Method), string(x.Target), bytes.Clone(x.Body)
 		w.whole, w.cutPath = int64(len(x.Body)) == x.RequestBody, x.TargetBytes > len(x.Target)
 		w.end, w.seen = x.RequestEnd, true
 	}
+}
+
+// from is the other end of the call's connection, which may be a proxy's.
+func (w *request) from() netip.AddrPort {
+	if w.call.From.IsValid() {
+		return w.call.From
+	}
+	return w.call.Client
 }
 
 // found returns the calls whose request was in the packets.

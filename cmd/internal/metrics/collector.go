@@ -198,4 +198,5 @@ func (e emitter) detect(s *state) {
 	e.counter(missed, d.ConnsNotFollowed, "connections")
 	e.counter(missed, d.NodesFolded, "nodes")
 	e.counter(missed, d.IncidentsSuppressed, "incidents")
+	e.counter(missed, d.LegsNotFollowed, "legs")
 }

@@ -110,7 +110,7 @@ func Advice(a *detect.Alert, proxy, node string) []string {
 			return nil
 		}
 		var out []string
-		for _, line := range append(append([]string{}, v.lines...), v.proxy[proxy], v.node[node]) {
+		for _, line := range append(append([]string{legAdvice(a)}, v.lines...), v.proxy[proxy], v.node[node]) {
 			if line, ok := fill(line, a); ok && line != "" {
 				out = append(out, line)
 			}

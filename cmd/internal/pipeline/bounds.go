@@ -30,6 +30,7 @@ func (st *Stats) Bounds() []Bound {
 		{"connections_not_judged", d.ConnsNotFollowed},
 		{"nodes_folded", d.NodesFolded},
 		{"nodes_forgotten", d.NodesEvicted},
+		{"legs_not_paired", d.LegsNotFollowed},
 		{"incidents_suppressed", d.IncidentsSuppressed},
 	} {
 		if b.N > 0 {

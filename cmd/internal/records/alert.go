@@ -63,6 +63,31 @@ func (r *Writer) evidence(e *detect.Evidence) {
 	}
 	l.uint("lost_packets", e.LostPackets)
 	l.uint("gap_bytes", e.GapBytes)
+	if e.Leg.Side != detect.NoLeg {
+		r.leg(&e.Leg)
+	}
+	l.shut('}')
+}
+
+func (r *Writer) leg(g *detect.Leg) {
+	l := &r.l
+	l.open("leg", '{')
+	l.word("side", g.Side.String())
+	l.addrPort("proxy", g.Proxy)
+	l.addrPort("node", g.Node)
+	if g.Leaks {
+		l.key("leaks")
+		l.b = append(l.b, "true"...)
+	}
+	l.int("paired", int64(g.Paired))
+	if g.Side == detect.NodeLeg {
+		l.int("client_left", int64(g.Left))
+		l.int("proxy_gave_up", int64(g.GaveUp))
+		if g.GaveUp > 0 {
+			l.int("proxy_status", int64(g.Status))
+			l.seconds("proxy_patience_seconds", g.Patience)
+		}
+	}
 	l.shut('}')
 }
 
@@ -72,7 +97,10 @@ func (r *Writer) callRef(c *detect.CallRef) {
 	l.b = append(l.b, '{')
 	l.conn(c.Conn)
 	l.int("depth", int64(c.Depth))
-	l.addrPort("client", c.Client)
+	r.end("client", c.Client)
+	if c.From != c.Client {
+		l.addrPort("from", c.From)
+	}
 	l.text("command", c.Command)
 	if c.Raw != "" {
 		r.scratch = text.AppendClean(r.scratch[:0], c.Raw, text.MaxField)

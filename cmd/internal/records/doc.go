@@ -70,7 +70,7 @@
 //
 //	age_seconds      since the last byte of the request
 //	verdict          app (the kernel acknowledged the request, the application does not answer),
-//	                 client_gone (the same, and the client left), capture_gap, unknown
+//	                 client_gone (the same, and the client left, or left the proxy in front), capture_gap, unknown
 //	final            true if nothing more is expected of the call: the run ended, or the node's
 //	                 process went
 //	                 (where the client had reset, an exchange may still follow: client_gone)
@@ -139,10 +139,18 @@
 //	summary          a sentence for people
 //	why              the rule with its numbers
 //	confidence       0 to 1, lowered by what the capture missed
-//	evidence         calls (conn, depth, client, command, raw, shape, since, age_seconds, verdict;
-//	                 the culprit first), in_flight, clients (client, n), close_wait,
+//	evidence         calls (conn, depth, client, from, command, raw, shape, since, age_seconds,
+//	                 verdict; the culprit first; from: the connection's other end, where that is
+//	                 a proxy's and not the client's), in_flight, clients (client, n), close_wait,
 //	                 close_wait_kernel, unaccepted, fds, fd_limit, fd_eta_seconds, lost_packets,
-//	                 gap_bytes
+//	                 gap_bytes, leg
+//	leg              in evidence, iff the capture holds both sides of a reverse proxy (client to
+//	                 proxy, proxy to node): side (front, node: on which of them the alert's server
+//	                 is), proxy and node ("ip:port" of both), leaks (true if sockets are left over
+//	                 on this side), paired (calls in flight that were found on the other side too),
+//	                 and on the node's side client_left (of them, those whose client left the proxy
+//	                 while the node goes on) and proxy_gave_up (those that the proxy answered by
+//	                 itself while the node goes on; then proxy_status, proxy_patience_seconds)
 //
 // # summary
 //

@@ -71,7 +71,7 @@ func (g *Log) Finding(f *detect.Finding) {
 func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
 	if len(v.Calls) > 0 {
 		c := &v.Calls[0]
-		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", c.Client.String()).Float64("culprit_age_seconds", seconds(c.Age)).Str("verdict", string(c.Verdict))
+		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", end(c.Client)).Float64("culprit_age_seconds", seconds(c.Age)).Str("verdict", string(c.Verdict))
 		if c.Raw != "" {
 			e = e.Str("culprit_raw", clean(c.Raw))
 		}
@@ -84,6 +84,9 @@ func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
 		if n.n > 0 {
 			e = e.Int(n.key, n.n)
 		}
+	}
+	if v.Leg.Side != detect.NoLeg {
+		e = e.Str("leg", v.Leg.Side.String()).Stringer("proxy", v.Leg.Proxy).Stringer("node", v.Leg.Node)
 	}
 	if v.HasETA {
 		e = e.Float64("fd_eta_seconds", seconds(v.ETA))

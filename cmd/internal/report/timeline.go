@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"stallwatch/cmd/internal/pipeline"
@@ -61,7 +62,7 @@ func evidence(a *detect.Alert) []string {
 		if c.Raw != "" {
 			name += " " + c.Raw
 		}
-		add("%-11s %s %s from %s, %s %s", role, name, duration(c.Age), c.Client, c.Verdict, c.Shape)
+		add("%-11s %s %s from %s, %s %s", role, name, duration(c.Age), end(c.Client), c.Verdict, c.Shape)
 		if i == 3 {
 			break
 		}
@@ -76,6 +77,9 @@ func evidence(a *detect.Alert) []string {
 		}
 		add("clients     %s", strings.Join(names, ", "))
 	}
+	if e.Leg.Side != detect.NoLeg {
+		add("leg         %s", leg(&e.Leg))
+	}
 	if s := sockets(e); s != "" {
 		add("CLOSE_WAIT  %s", s)
 	}
@@ -86,6 +90,34 @@ func evidence(a *detect.Alert) []string {
 		add("capture     %s lost, %s in holes; confidence %.2f", plural(e.LostPackets, "packet"), size(e.GapBytes), a.Confidence)
 	}
 	return lines
+}
+
+// end prints one end of a connection, of which perhaps only the address is
+// known.
+func end(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+// leg draws both legs of a proxy; the one that the alert is about stands in
+// brackets.
+func leg(l *detect.Leg) string {
+	s := fmt.Sprintf("clients -> proxy %s [-> node %s]", l.Proxy, l.Node)
+	if l.Side == detect.FrontLeg {
+		s = fmt.Sprintf("[clients -> proxy %s] -> node %s", l.Proxy, l.Node)
+	}
+	if l.Paired > 0 {
+		s += fmt.Sprintf("; %s on both", plural(uint64(l.Paired), "call"))
+	}
+	if l.Left > 0 {
+		s += fmt.Sprintf(", client gone from %d", l.Left)
+	}
+	if l.GaveUp > 0 {
+		s += fmt.Sprintf(", proxy gave up on %d (%d after %s)", l.GaveUp, l.Status, duration(l.Patience))
+	}
+	return s
 }
 
 func sockets(e *detect.Evidence) string {
