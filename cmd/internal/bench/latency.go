@@ -48,7 +48,7 @@ http {
 // under a constant, moderate load on this machine, watched and not, in turn.
 // Two unwatched runs in a row show what the machine's noise is.
 func latency(o *options) error {
-	addr, stop, err := startNginx()
+	addr, master, stop, err := startNginx()
 	if err != nil {
 		return err
 	}
@@ -56,15 +56,21 @@ func latency(o *options) error {
 	if _, err := load(addr, latencyWarm); err != nil {
 		return err
 	}
+	nginx, err := withChildren(master) // there is a worker by now: it has answered
+	if err != nil {
+		return err
+	}
+	q := quiet{patience: o.quiet}
 	var plain, again, watched []quantiles
 	for turn := range o.turns {
 		runs := []func() error{
-			func() error { return measureLoad(addr, &plain) },
-			func() error { return o.whileWatched(addr, func() error { return measureLoad(addr, &watched) }) },
-			func() error { return measureLoad(addr, &again) },
+			func() error { return measureLoad(addr, turn, &plain) },
+			func() error { return o.whileWatched(addr, func() error { return measureLoad(addr, turn, &watched) }) },
+			func() error { return measureLoad(addr, turn, &again) },
 		}
 		for i := range runs {
-			if err := runs[(i+turn)%len(runs)](); err != nil {
+			k := (i + turn) % len(runs)
+			if err := q.run(func() (time.Duration, error) { return ownTime(nginx, runs[k]) }); err != nil {
 				return err
 			}
 		}
@@ -78,8 +84,48 @@ func latency(o *options) error {
 		fmt.Printf("  %s  unwatched %s µs  watched %s µs\n", q.name, spread(a, "%.0f"), spread(w, "%.0f"))
 		fmt.Printf("       watched/unwatched %s  unwatched/unwatched %s\n", spread(quotients(w, a), "%.2f"), spread(quotients(b, a), "%.2f"))
 	}
+	q.tell()
 	fmt.Println()
 	return nil
+}
+
+// ownTime is what f takes on this machine: in this process, in children that
+// end meanwhile, and in nginx.
+func ownTime(nginx []int, f func() error) (time.Duration, error) {
+	before, err := timeOf(nginx)
+	if err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	after, err := timeOf(nginx)
+	return after - before, err
+}
+
+func timeOf(pids []int) (sum time.Duration, err error) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			return 0, err
+		}
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		for _, f := range fields[11:13] { // utime and stime
+			n, err := strconv.ParseInt(f, 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum, nil
 }
 
 type quantiles struct{ p50, p99 float64 } // µs
@@ -99,32 +145,32 @@ func quotients(a, b []float64) (v []float64) {
 }
 
 // startNginx starts one that answers every call with 1 KB.
-func startNginx() (addr string, stop func(), err error) {
+func startNginx() (addr string, pid int, stop func(), err error) {
 	bin, err := exec.LookPath("nginx")
 	if err != nil {
 		if bin = "/usr/sbin/nginx"; !isFile(bin) {
-			return "", nil, fmt.Errorf("nginx is the node: %w", err)
+			return "", 0, nil, fmt.Errorf("nginx is the node: %w", err)
 		}
 	}
 	dir, err := os.MkdirTemp("", "stallwatch-bench")
 	if err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
 	addr = l.Addr().String()
 	l.Close()
 	conf := filepath.Join(dir, "conf")
 	text := fmt.Sprintf(latencyConf, dir, addr, `{"appName":"`+strings.Repeat("x", 1000)+`"}`)
 	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(conf, []byte(text), 0o644)); err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
 	cmd := exec.Command(bin, "-c", conf, "-p", dir, "-e", "stderr")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
 	stop = func() {
 		cmd.Process.Signal(syscall.SIGTERM)
@@ -134,13 +180,30 @@ func startNginx() (addr string, stop func(), err error) {
 	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
-			return addr, stop, nil
+			return addr, cmd.Process.Pid, stop, nil
 		}
 		if time.Now().After(deadline) {
 			stop()
-			return "", nil, errors.New("nginx does not listen")
+			return "", 0, nil, errors.New("nginx does not listen")
 		}
 	}
+}
+
+// withChildren returns a process and those it has started.
+func withChildren(pid int) ([]int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, err
+	}
+	pids := []int{pid}
+	for field := range strings.FieldsSeq(string(b)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, child)
+	}
+	return pids, nil
 }
 
 func isFile(path string) bool {
@@ -188,7 +251,9 @@ func (o *options) whileWatched(addr string, f func() error) error {
 	return nil
 }
 
-func measureLoad(addr string, to *[]quantiles) error {
+// measureLoad notes the quantiles of a turn; those of a turn that is repeated
+// take the place of what was noted.
+func measureLoad(addr string, turn int, to *[]quantiles) error {
 	if _, err := load(addr, latencyWarm); err != nil {
 		return err
 	}
@@ -198,7 +263,7 @@ func measureLoad(addr string, to *[]quantiles) error {
 	}
 	slices.Sort(took)
 	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)))]) / 1e3 }
-	*to = append(*to, quantiles{at(0.5), at(0.99)})
+	*to = append((*to)[:turn], quantiles{at(0.5), at(0.99)})
 	return nil
 }
 

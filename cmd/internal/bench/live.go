@@ -65,6 +65,7 @@ func live(o *options) error {
 	fmt.Printf("packets lost of those that reached the interface, median [least most] of %d turns of up to %d s\n", o.turns, liveSeconds)
 	fmt.Printf("  %-9s %-10s %-10s", "ring MiB", "wanted/s", "sent/s")
 	programs := o.capturers()
+	q := quiet{patience: o.quiet}
 	for _, c := range programs {
 		fmt.Printf(" %-28s", c.name)
 	}
@@ -73,7 +74,7 @@ func live(o *options) error {
 		free := make([]int, len(programs)) // highest rate without a loss in the median, and in every turn before
 		lossy := make([]bool, len(programs))
 		for _, rate := range liveRates {
-			lost, sent, err := o.liveTurns(programs, path, ring, rate)
+			lost, sent, err := o.liveTurns(&q, programs, path, ring, rate)
 			if err != nil {
 				return err
 			}
@@ -93,17 +94,23 @@ func live(o *options) error {
 		}
 		fmt.Println()
 	}
+	q.tell()
 	fmt.Println()
 	return nil
 }
 
 // liveTurns gives the losses of each program, and the rates that were sent.
-func (o *options) liveTurns(programs []capturer, path string, ring, rate int) (lost [][]float64, sent []float64, err error) {
+func (o *options) liveTurns(q *quiet, programs []capturer, path string, ring, rate int) (lost [][]float64, sent []float64, err error) {
 	lost = make([][]float64, len(programs))
 	for turn := range o.turns {
 		for i := range programs {
 			k := (i + turn) % len(programs) // neither always runs first
-			n, r, err := o.liveRun(&programs[k], path, ring, rate)
+			var n int
+			var r float64
+			err := q.run(func() (own time.Duration, err error) {
+				n, r, own, err = o.liveRun(&programs[k], path, ring, rate)
+				return own, err
+			})
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", programs[k].name, err)
 			}
@@ -115,59 +122,64 @@ func (o *options) liveTurns(programs []capturer, path string, ring, rate int) (l
 }
 
 // liveRun captures once while the traffic is sent.
-func (o *options) liveRun(c *capturer, path string, ring, rate int) (lost int, sent float64, err error) {
+func (o *options) liveRun(c *capturer, path string, ring, rate int) (lost int, sent float64, own time.Duration, err error) {
 	args := c.args(o.iface, ring)
 	cmd := exec.Command(args[0], args[1:]...)
 	said := &said{}
 	cmd.Stdout, cmd.Stderr = io.Discard, said
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	defer cmd.Process.Kill() // when an error comes in between; harmless when it has ended
 	if err := said.await(c.ready, ended); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	before, err := arrived(o.iface)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	packets := min(rate*liveSeconds, livePackets)
 	self, err := os.Executable()
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	out, err := exec.Command("ip", "netns", "exec", o.from, self, "-send", o.peer, "-rate", fmt.Sprint(rate), "-packets", fmt.Sprint(packets), path).Output()
+	sender := exec.Command("ip", "netns", "exec", o.from, self, "-send", o.peer, "-rate", fmt.Sprint(rate), "-packets", fmt.Sprint(packets), path)
+	out, err := sender.Output()
 	if err != nil {
-		return 0, 0, fmt.Errorf("sender: %w: %s", err, stderrOf(err))
+		return 0, 0, 0, fmt.Errorf("sender: %w: %s", err, stderrOf(err))
 	}
 	var n int
 	var seconds float64
 	if _, err := fmt.Sscan(string(out), &n, &seconds); err != nil {
-		return 0, 0, fmt.Errorf("the sender says %q: %w", out, err)
+		return 0, 0, 0, fmt.Errorf("the sender says %q: %w", out, err)
 	}
 	time.Sleep(drainWait)
 	after, err := arrived(o.iface)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
 	case <-time.After(readyWithin):
-		return 0, 0, errors.New("does not end")
+		return 0, 0, 0, errors.New("does not end")
 	}
 	m := c.count.FindStringSubmatch(said.String())
 	if m == nil {
-		return 0, 0, fmt.Errorf("does not say how many packets it captured: %.500s", said.String())
+		return 0, 0, 0, fmt.Errorf("does not say how many packets it captured: %.500s", said.String())
 	}
 	captured, err := strconv.Atoi(m[1])
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	return max(0, after-before-captured), float64(n) / seconds, nil
+	own = took(cmd.ProcessState) + took(sender.ProcessState)
+	return max(0, after-before-captured), float64(n) / seconds, own, nil
 }
+
+// took is the processor time of a process that has ended.
+func took(p *os.ProcessState) time.Duration { return p.UserTime() + p.SystemTime() }
 
 func stderrOf(err error) string {
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 type options struct {
@@ -26,7 +27,8 @@ type options struct {
 	parts    string
 	seconds  float64 // a peer that took longer than this runs no second time
 
-	iface, from, peer string // of the part live: captured on, its other end's namespace and name
+	quiet             time.Duration // how long a run of live and latency waits for an idle machine
+	iface, from, peer string        // of the part live: captured on, its other end's namespace and name
 }
 
 func main() {
@@ -37,6 +39,7 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the traffic, and fewer runs")
 	flag.StringVar(&o.parts, "parts", "speed,cores,memory,attack", "what to measure")
 	flag.Float64Var(&o.seconds, "patience", 5, "seconds after which a peer is not run again")
+	flag.DurationVar(&o.quiet, "quiet", 20*time.Second, "how long a run of the parts live and latency waits for an idle machine, and is repeated")
 	flag.StringVar(&o.iface, "iface", "", "for the part live: the interface to capture on")
 	flag.StringVar(&o.from, "from", "", "for the part live: the network namespace of its other end")
 	flag.StringVar(&o.peer, "peer", "", "for the part live: the name of its other end")
