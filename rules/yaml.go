@@ -96,13 +96,25 @@ func (r *reader) parse(data []byte) ast.Node {
 		return nil
 	}
 	if len(f.Docs) > 1 {
-		r.fail(f.Docs[1], "use one file for each", "more than one document")
+		r.errs = append(r.errs, r.second(f.Docs[1]).errorf("use one file for each", "more than one document"))
 		return nil
 	}
 	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
 		return nil
 	}
 	return f.Docs[0].Body
+}
+
+// second returns where a further document begins. It may have nothing in it,
+// and then the library's own GetToken panics.
+func (r *reader) second(d *ast.DocumentNode) place {
+	if d.Start != nil && d.Start.Position != nil {
+		return place{r.file, d.Start.Position.Line, d.Start.Position.Column}
+	}
+	if d.Body != nil {
+		return r.at(d.Body)
+	}
+	return place{file: r.file}
 }
 
 func (r *reader) syntax(err error) error {

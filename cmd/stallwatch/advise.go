@@ -24,6 +24,7 @@ type adviseFlags struct {
 	proxy   string
 	port    string
 	records string
+	rules   []string
 }
 
 func newAdvise(std stdio) *cobra.Command {
@@ -53,12 +54,13 @@ say with --proxy what stands in front of the node.`,
 	fl := c.Flags()
 	fl.StringVar(&f.alert, "alert", "", "the alert's `NAME`, as in CallStalled; with --json, the last firing one of that name")
 	fl.StringVar(&f.command, "command", "", "the `COMMAND` it names, as in getTransactionsToApprove")
-	fl.StringVar(&f.api, "api", "", "the pack that names the command, where several have one of the name")
+	fl.StringVar(&f.api, "api", "", "the `API` that names the command, where several have one of the name")
 	fl.StringSliceVar(&f.clients, "client", nil, "`ADDRESS` of a client (repeatable)")
 	fl.StringSliceVar(&f.trusted, "trusted", nil, "`NETWORK` of your proxies, as in 10.0.0.0/8: never banned, never limited (repeatable)")
 	fl.StringVar(&f.server, "server", "", "the node's own `ADDRESS`: never banned")
 	fl.StringVar(&f.proxy, "proxy", "unknown", "what stands in front of the node: haproxy|nginx|none|unknown")
 	fl.StringVarP(&f.port, "port", "p", "", "the node's `PORT` (default 14265)")
+	fl.StringArrayVar(&f.rules, "rules", nil, "a rule `FILE` whose commands and alerts are known as well (repeatable)")
 	fl.StringVar(&f.records, "json", "", "take alert, command, clients and server from `FILE` (- for standard input), as replay --json writes it")
 	return c
 }
@@ -75,10 +77,20 @@ func (f *adviseFlags) input(c *cobra.Command, std stdio) (in advise.Input, err e
 		return in, usage(fmt.Errorf("--trusted: %w", err))
 	}
 	in.Alert, in.API = f.alert, f.api
-	if f.records != "" {
-		if in, err = f.read(std, in); err != nil {
-			return in, err
+	if in.Rules, _, err = loadRules(f.rules); err != nil {
+		return in, tellRules(std.err, err)
+	}
+	if f.api != "" {
+		if _, err := in.Rules.Select(f.api); err != nil {
+			return in, usage(fmt.Errorf("--api: %w", err))
 		}
+	}
+	if f.records == "" {
+		if err := in.CheckAlert(); err != nil {
+			return in, usage(fmt.Errorf("--alert: %w", err))
+		}
+	} else if in, err = f.read(std, in); err != nil {
+		return in, err
 	}
 	if err := f.override(c, &in); err != nil {
 		return in, usage(err)
@@ -96,11 +108,14 @@ func (f *adviseFlags) read(std stdio, in advise.Input) (advise.Input, error) {
 		defer file.Close()
 		r = file
 	}
-	in, err := advise.FromRecords(r, in)
-	if err != nil {
-		return in, fmt.Errorf("--json: %w", err)
+	out, err := advise.FromRecords(r, in)
+	if err == nil {
+		return out, nil
 	}
-	return in, nil
+	if unknown := in.CheckAlert(); unknown != nil {
+		return out, usage(fmt.Errorf("--json: %w; and %w", err, unknown))
+	}
+	return out, fmt.Errorf("--json: %w", err)
 }
 
 // override lays the flags that were given over in.

@@ -73,7 +73,7 @@ func (a *analysis) options(fallback ...uint16) (pipeline.Options, error) {
 		ports = fallback
 	}
 	if a.base, err = rules.Load(a.rules...); err != nil {
-		return pipeline.Options{}, usage(err)
+		return pipeline.Options{}, usage(nearFile(err))
 	}
 	set, err := a.base.Select(a.api)
 	if err != nil {

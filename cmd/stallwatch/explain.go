@@ -76,7 +76,7 @@ func runExplain(std stdio, f *explainFlags, args []string) error {
 		return usage(err)
 	}
 	if x.command = f.command; f.command != "" && set.Command("", f.command) == nil {
-		return usage(fmt.Errorf("--command: no command is named %q", text.Escape(f.command)))
+		return usage(fmt.Errorf("--command: no command is named %q%s", text.Escape(f.command), nearCommand(set, f.command)))
 	}
 	ports, err := config.Ports(f.ports)
 	if err != nil {
@@ -336,15 +336,7 @@ func (x *explainer) unknown(line func(string, string, ...any), v *rules.Verdict)
 	if v.Raw == "" {
 		return
 	}
-	var names []string
-	for _, c := range x.set.Commands() {
-		names = append(names, c.Name)
-	}
-	near := ""
-	if h := rules.Hint(v.Raw, names); strings.HasPrefix(h, "did you mean") {
-		near = " (" + h + ")"
-	}
-	line("named", "%s%s", v.Raw, near)
+	line("named", "%s%s", v.Raw, nearCommand(x.set, v.Raw))
 }
 
 func budgets(c *rules.Command) string {

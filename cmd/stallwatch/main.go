@@ -129,7 +129,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 			return nil
 		}
 		if err := check(c, args); err != nil {
-			return usage(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
+			return usage(fmt.Errorf("%w%s; see %q", err, nearWord(c, args), c.CommandPath()+" --help"))
 		}
 		return nil
 	}

@@ -52,10 +52,14 @@ and prints the exact messages, without their secrets.`,
 				name = args[0]
 			}
 			o := notify.Options{Version: release}
+			try := func() error { return notify.Test(c.Context(), conf, name, o, std.out) }
 			if dry {
-				return notify.DryRun(conf, name, o, std.out)
+				try = func() error { return notify.DryRun(conf, name, o, std.out) }
 			}
-			return notify.Test(c.Context(), conf, name, o, std.out)
+			if err = try(); errors.Is(err, notify.ErrReceiver) {
+				return usage(err)
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&path, "notify", defaultNotifyConfig, "the receivers' configuration `FILE`")

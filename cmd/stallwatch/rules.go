@@ -149,7 +149,7 @@ func runRulesTest(std stdio, files []string) error {
 func loadRules(files []string) (*rules.Set, detect.Options, error) {
 	set, err := rules.Load(files...)
 	if err != nil {
-		return nil, detect.Options{}, err
+		return nil, detect.Options{}, nearFile(err)
 	}
 	o, err := detect.Options{}.WithRules(set)
 	return set, o, err

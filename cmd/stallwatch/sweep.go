@@ -30,6 +30,7 @@ func (b *backtest) sweep(std stdio) error {
 	for _, v := range values { // all first: a slip in the last must not cost the time of the others
 		source := rules.Source{Name: "--sweep", Data: fmt.Appendf(nil, "detectors: {%s: {%s: %s}}\n", m[1], m[2], v)}
 		set, err := rules.LoadOver([]rules.Source{source}, b.f.rules...)
+		err = nearFile(err)
 		if err == nil {
 			err = checkSettings(set)
 		}

@@ -30,7 +30,11 @@ func findCommand(in *Input) (*command, error) {
 	if set == nil {
 		set = rules.Default()
 	}
+	var names []string
 	for _, c := range set.Commands() {
+		if in.API == "" || c.API == in.API {
+			names = append(names, c.Name)
+		}
 		if c.Name != in.Command || in.API != "" && c.API != in.API {
 			continue
 		}
@@ -52,7 +56,7 @@ func findCommand(in *Input) (*command, error) {
 		}
 		return &command{Command: c, key: key}, nil
 	}
-	return nil, fmt.Errorf("command %q: the rules know none of that name; see the packs for the names there are", text.Escape(in.Command))
+	return nil, fmt.Errorf("command %q: the rules know none of that name%s; see the packs for the names there are", text.Escape(in.Command), near(in.Command, names))
 }
 
 // body returns the regular expression, as both PCRE and POSIX read it, for a

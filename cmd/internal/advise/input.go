@@ -36,7 +36,15 @@ func ParseProxy(s string) (Proxy, error) {
 	if i := slices.Index(proxyWords[:], s); i >= 0 {
 		return Proxy(i), nil
 	}
-	return 0, fmt.Errorf("proxy %q: want haproxy, nginx, none or unknown", text.Escape(s))
+	return 0, fmt.Errorf("proxy %q: want haproxy, nginx, none or unknown%s", text.Escape(s), near(s, proxyWords[:]))
+}
+
+// near proposes the nearest of names for one that is not known.
+func near(s string, names []string) string {
+	if best := rules.Nearest(s, names, 3); best != "" {
+		return " (did you mean " + best + "?)"
+	}
+	return ""
 }
 
 // Reference is what is known of a getTransactionsToApprove call's parameter
@@ -77,6 +85,22 @@ type Input struct {
 
 // alertName is the form of an alert's name, those of rule files included.
 var alertName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{0,63}$`)
+
+// CheckAlert refuses the name of an alert that neither stallwatch nor the
+// rules have: advice on nothing would look like advice.
+func (in *Input) CheckAlert() error {
+	names := slices.Clone(Alerts)
+	if in.Rules != nil {
+		for _, a := range in.Rules.Alerts() {
+			names = append(names, a.Name)
+		}
+	}
+	if in.Alert == "" || slices.Contains(names, in.Alert) {
+		return nil
+	}
+	return fmt.Errorf("no alert is named %q%s; those of your own files are known with --rules, and \"stallwatch rules show --doc\" lists the others",
+		text.Escape(in.Alert), near(in.Alert, names))
+}
 
 // Validate says what of in cannot be used.
 func (in *Input) Validate() error {

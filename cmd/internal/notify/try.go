@@ -14,6 +14,7 @@ import (
 
 	"stallwatch/capture"
 	"stallwatch/detect"
+	"stallwatch/rules"
 )
 
 // step is a message of a test.
@@ -48,6 +49,9 @@ func steps(now time.Time, instance string) []step {
 	return list
 }
 
+// ErrReceiver says that a configuration has no receiver of a name.
+var ErrReceiver = errors.New("no receiver")
+
 // pick returns the receivers to try: the one named, or all.
 func pick(c *Config, name string) ([]*Receiver, error) {
 	var list []*Receiver
@@ -59,7 +63,11 @@ func pick(c *Config, name string) ([]*Receiver, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("no receiver %q: there are %s", brief(name), strings.Join(names, ", "))
+		hint := "there are " + strings.Join(names, ", ")
+		if near := rules.Nearest(name, names, len(name)); near != "" {
+			hint = "did you mean " + near + "? " + hint
+		}
+		return nil, fmt.Errorf("%w %q: %s", ErrReceiver, brief(name), hint)
 	}
 	return list, nil
 }

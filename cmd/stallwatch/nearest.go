@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"stallwatch/rules"
+)
+
+// didYouMean proposes the nearest of names for one that is not known; "" if
+// none is near.
+func didYouMean(name string, names []string) string {
+	if best := rules.Nearest(name, names, len(name)); best != "" {
+		return " (did you mean " + best + "?)"
+	}
+	return ""
+}
+
+// nearCommand proposes the nearest name of a command of the rules.
+func nearCommand(set *rules.Set, name string) string {
+	var names []string
+	for _, c := range set.Commands() {
+		names = append(names, c.Name)
+	}
+	return didYouMean(name, names)
+}
+
+// nearWord proposes the nearest sub-command.
+func nearWord(c *cobra.Command, args []string) string {
+	if len(args) == 0 || !c.HasAvailableSubCommands() {
+		return ""
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return didYouMean(args[0], names)
+}
+
+// maxEntries bounds the names of a directory that are compared.
+const maxEntries = 1000
+
+// nearFile proposes what was meant by a rule file that is not there: its
+// neighbour of nearly that name, or an API, whose pack needs no file.
+func nearFile(err error) error {
+	var missing *fs.PathError
+	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &missing) {
+		return err
+	}
+	if slices.Contains(rules.Default().APIs(), missing.Path) {
+		return fmt.Errorf("%w; the packs are built in: --api %s chooses one", err, missing.Path)
+	}
+	dir, base := filepath.Split(missing.Path)
+	d, openErr := os.Open(filepath.Clean(dir))
+	if openErr != nil {
+		return err
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(maxEntries) // what could be read will do
+	slices.Sort(names)
+	if best := rules.Nearest(base, names, 3); best != "" {
+		return fmt.Errorf("%w (did you mean %s?)", err, dir+best)
+	}
+	return err
+}
