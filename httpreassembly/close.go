@@ -33,11 +33,7 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 	if h.held != nil { // beyond the end
 		t.discard(h.held)
 	}
-	n := len(t.out)
-	if c.msgs != nil {
-		c.msgs.end(&t.shared, &c.ident, dir, at, int64(c.half[dir.Reverse()].next.sub(c.half[dir.Reverse()].acked)))
-		t.told(c, n)
-	}
+	t.finished(c, dir, at)
 	if c.half[dir.Reverse()].finDone {
 		t.closed(c, at, side(dir), ByFIN)
 		return
@@ -175,8 +171,8 @@ func (t *Tracker) summary(c *conn) *Connection {
 		CloseWait: c.closeWait,
 		History:   t.histories.text(&c.history),
 	}
-	if c.msgs != nil {
-		s.Protocol = c.msgs.protocol()
+	if c.has(spoken) {
+		s.Protocol = c.speaks()
 		s.NotHTTP = s.Protocol != ProtoUnknown && s.Protocol != ProtoHTTP1 && s.Protocol != ProtoHTTP2 && s.Protocol != ProtoUpgraded
 	}
 	return s
@@ -204,6 +200,9 @@ func (t *Tracker) free(c *conn, at capture.Time, how How) {
 	}
 	t.gauge(c, -1)
 	t.count--
+	if c.msgs != nil {
+		t.lent.put(c.msgs)
+	}
 	t.table.slab.put(c)
 }
 

@@ -6,8 +6,9 @@ import "stallwatch/capture"
 // ones are within what the tool promises.
 type conn struct {
 	ident
-	msgs *messages // nil until the first payload byte
-	half [2]half   // by the direction of their bytes
+	msgs   *messages // nil: rested holds
+	rested rested
+	half   [2]half // by the direction of their bytes
 
 	last      capture.Time // of the latest packet
 	mark      capture.Time // SYN, then SYN-ACK, then the reset that made it a zombie
@@ -43,6 +44,7 @@ const (
 	distrusted                        // the client acknowledged bytes that the server never sent
 	detached                          // not in the flow table any more
 	summed                            // the client's SYN had a whole checksum: its host leaves none to a network card
+	spoken                            // payload came, or is known to be missing
 	sack                              // both ends offered selective acknowledgement
 )
 
@@ -122,6 +124,7 @@ func (t *Tracker) deliver(c *conn, dir capture.Dir, at capture.Time, b []byte) {
 	n := len(t.out)
 	t.messages(c).bytes(&t.shared, &c.ident, dir, at, b)
 	t.told(c, n)
+	t.restMessages(c)
 }
 
 // lose tells that the next n bytes of dir were not captured.
@@ -143,11 +146,4 @@ func (t *Tracker) told(c *conn, n int) {
 			c.exchanges++
 		}
 	}
-}
-
-func (t *Tracker) messages(c *conn) *messages {
-	if c.msgs == nil {
-		c.msgs = &messages{keys: t.familiars.keys(&c.flow)}
-	}
-	return c.msgs
 }

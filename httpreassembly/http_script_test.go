@@ -44,10 +44,11 @@ func atRandom(seed int64) cutter {
 //	forget idle|eviction|capture_end|reuse
 //	option MaxPipeline|MaxHead|BodyPrefix|MaxBuffered N; option Ports none
 type httpPlayer struct {
-	sh  shared
-	id  ident
-	m   messages
-	out strings.Builder
+	sh   shared
+	id   ident
+	m    messages
+	doze bool // between messages it rests
+	out  strings.Builder
 }
 
 func newHTTPPlayer() *httpPlayer {
@@ -149,6 +150,10 @@ func (p *httpPlayer) tell() {
 	}
 	p.sh.out = p.sh.out[:0]
 	p.sh.pool.recycle()
+	if k, ok := p.m.rest(); ok && p.doze {
+		p.m = messages{keys: p.m.keys}
+		p.m.wake(k)
+	}
 }
 
 func second(t capture.Time) string {
@@ -213,9 +218,10 @@ func cutText(b []byte) []byte {
 }
 
 // playHTTP plays lines and returns the events and what is left at the end.
-func playHTTP(t testing.TB, lines string, cut cutter) string {
+func playHTTP(t testing.TB, lines string, cut cutter, doze bool) string {
 	t.Helper()
 	p := newHTTPPlayer()
+	p.doze = doze
 	n := 0
 	for _, text := range strings.Split(lines, "\n") {
 		if text = strings.TrimSpace(text); text == "" || text[0] == '#' {

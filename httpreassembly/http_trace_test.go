@@ -54,7 +54,7 @@ func TestHTTPTraces(t *testing.T) {
 
 func checkHTTPTrace(t *testing.T, trace, want string) string {
 	t.Helper()
-	got := playHTTP(t, trace, inOne)
+	got := playHTTP(t, trace, inOne, false)
 	if *update {
 		want = got
 	}
@@ -65,8 +65,12 @@ func checkHTTPTrace(t *testing.T, trace, want string) string {
 	for seed := range int64(20) {
 		cuts[fmt.Sprintf("at random, seed %d", seed)] = atRandom(seed)
 	}
+	cuts["not at all"] = inOne
 	for name, cut := range cuts {
-		if g := playHTTP(t, trace, cut); g != got {
+		if g := playHTTP(t, trace, cut, true); g != got {
+			t.Errorf("cut %s, resting between messages\ntrace:\n%s\ngot:\n%s\nwant:\n%s", name, trace, g, got)
+		}
+		if g := playHTTP(t, trace, cut, false); g != got {
 			t.Errorf("cut %s\ntrace:\n%s\ngot:\n%s\nwant:\n%s", name, trace, g, got)
 		}
 	}

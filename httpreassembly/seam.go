@@ -61,9 +61,8 @@ func (sh *shared) reserve(n int) bool {
 
 func (sh *shared) release(n int) { sh.stats.Buffered -= int64(n) }
 
-// What the TCP half calls, per connection (type messages, a field of conn,
-// nil until the first payload byte; a *messages is at most 256 bytes without
-// buffers, since a million idle connections keep theirs):
+// What the TCP half calls, per connection (type messages; a connection has one
+// while a message is in progress or an answer owed, see rest.go):
 //
 //	bytes(sh, id, dir, at, b)  contiguous stream bytes; b is not kept
 //	hole(sh, id, dir, at, n)   n bytes of dir will never come; n<0: unknown how many. Called before

@@ -17,6 +17,7 @@ type Tracker struct {
 	table  table
 	tombs  tombs
 	timers timers
+	lent   lending
 	lists  [numClasses]list
 	holes  holes
 	count  int     // connections, zombies included
