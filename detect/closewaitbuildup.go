@@ -26,6 +26,7 @@ type closeWaits struct {
 	standing int // in the kernel since before the capture, older than Age
 	counted  int // on the wire, older than CountAge
 	kernel   int // the least that the kernel counted over Age; -1: not known
+	now      int // on the wire, or in the kernel if there are more
 	limit    int
 	growing  float64 // sockets a second over GrowthFor
 	min      int
@@ -35,7 +36,7 @@ type closeWaits struct {
 
 func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
 	o := &v.o.CloseWait
-	w := closeWaits{kernel: -1, min: o.Min, limit: v.use(n, at).limit}
+	w := closeWaits{kernel: -1, now: n.half, min: o.Min, limit: v.use(n, at).limit}
 	if n.half > 0 && !n.sight.blind { // who sees one side only sees no end of them
 		w.aged = v.stuckHalf(n, at.Add(-o.Age))
 		w.counted = v.stuckHalf(n, at.Add(-o.CountAge))
@@ -44,6 +45,7 @@ func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
 		}
 	}
 	if v.host.of(n, at) {
+		w.now = max(w.now, v.host.sample.Sockets[capture.CloseWait])
 		w.standing = v.standing(n, at.Add(-o.Age))
 		if least, ok := v.host.closeWait.least(at, o.Age); ok {
 			w.kernel = int(least)
@@ -77,7 +79,7 @@ func (d closeWaitBuildup) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	if sev == 0 {
 		return
 	}
-	a := v.raise(l, n, n.incident(d), sev, measured{float64(max(n.half, w.kernel)), float64(w.min), "sockets"}, at)
+	a := v.raise(l, n, n.incident(d), sev, measured{float64(w.now), float64(w.min), "sockets"}, at)
 	if a == nil {
 		return
 	}
@@ -96,7 +98,7 @@ func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at
 	if leg.Side == FrontLeg {
 		behind = v.waitBehind(n)
 	}
-	s.WriteString(leg.holdsCloseWait(n.name(), max(n.half, w.kernel), v.toProxy(n), behind))
+	s.WriteString(leg.holdsCloseWait(n.name(), w.now, v.toProxy(n), behind))
 	if held != "" {
 		fmt.Fprintf(&s, "; held by %s", held)
 	}

@@ -22,7 +22,16 @@ type point struct {
 	value int64
 }
 
+// add notes the value at at. What comes within a second of the last point
+// takes its place: a host that is asked five times a second must not shorten
+// the past.
 func (h *history) add(at capture.Time, value int64) {
+	if h.n > 0 {
+		if last := &h.points[(h.next-1+historyLen)%historyLen]; at.Sub(last.at) < second {
+			last.value = value
+			return
+		}
+	}
 	h.points[h.next] = point{at, value}
 	h.next = (h.next + 1) % historyLen
 	h.n = min(h.n+1, historyLen)
