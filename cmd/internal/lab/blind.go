@@ -170,6 +170,24 @@ func (st *Stage) pollNeighbor(ctx context.Context) error {
 	return nil
 }
 
+// playLossy has tcpdump keep up with wallets, and not with the answers of
+// 1.9 MB that one of them fetches at full speed every two seconds: its buffer
+// is the smallest that libpcap grants for packets of any size.
+func playLossy(ctx context.Context, st *Stage) error {
+	st.lossy = true
+	p, addrs, err := overVethCapturing(st, roomy, "tcp port 14265", []string{"-B", "300"})
+	if err != nil {
+		return err
+	}
+	s := quietly(2*time.Second, 30*time.Second)
+	s.Clients.Rate, s.Clients.Keep, s.Clients.Sources = 2, 1, addrs[:honest]
+	return st.playWith(ctx, &cast{node: p, from: addrs[honest:]}, s, false, func(ctx context.Context, c *cast) error {
+		body := listOf("getTrytes", "hashes", 700, hash())
+		c.each(ctx, 12, 2*time.Second, func(i int) { c.ask(ctx, i, body) })
+		return nil
+	})
+}
+
 // playLate has the monitor start when 40 stalled calls have leaked their
 // sockets already: tcpdump and the truth begin half a minute after the attack,
 // which then makes ten more calls. The pool has room for all of them.

@@ -243,3 +243,17 @@ func TestExpired(t *testing.T) {
 		t.Errorf("%d requests were not read and %d were broken off, but the clients made %d calls again", f.unread, f.dropped, again)
 	}
 }
+
+// TestLateStart: what stood before the capture began is told beside what came
+// on the wire, and neither is counted twice.
+func TestLateStart(t *testing.T) {
+	f := watchCapture(t, &Expectation{Capture: "late_start"}, true)
+	i := slices.IndexFunc(f.alerts, func(a *detect.Alert) bool { return a.Name == "CloseWaitBuildup" })
+	if i < 0 {
+		t.Fatalf("no CloseWaitBuildup among %q", f.messages)
+	}
+	a := f.alerts[i]
+	if a.Value != 50 || a.Evidence.CloseWait != 10 || a.Evidence.CloseWaitKernel != 50 || !strings.Contains(a.Why, "of which 40 stood before the capture saw them") {
+		t.Errorf("got %g sockets, %d on the wire, %d in the kernel, %q; want 50, 10, 50, 40 of them standing", a.Value, a.Evidence.CloseWait, a.Evidence.CloseWaitKernel, a.Why)
+	}
+}

@@ -146,6 +146,8 @@ func Expectations() []Expectation {
 		{Capture: "blind_to_node", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
 		{Capture: "blind_from_node", Want: []Want{{"CaptureBlind", warning, s(3), Whenever, false}}},
 		{Capture: "blind_interface", Want: []Want{{"CaptureBlind", warning, s(20), Whenever, true}}},
+		// The first big answer comes after 2 s, and a hole is one after a second.
+		{Capture: "lossy", Start: 2 * time.Second, Want: []Want{{"CaptureLoss", warning, s(3), Whenever, false}}},
 		// The capture begins 30 s after the attack: what it finds standing is
 		// old enough after 30 s more, what comes then is seen on the wire.
 		{Capture: "late_start", Want: []Want{

@@ -62,6 +62,7 @@ func Scenarios() []Scenario {
 		{"blind_to_node", "wallets, of whom only what they send is captured", playToNode},
 		{"blind_from_node", "wallets, of whom only what the node answers is captured", playFromNode},
 		{"blind_interface", "wallets whose traffic takes another interface than the one that is captured", playOtherInterface},
+		{"lossy", "wallets, and big answers that tcpdump's buffer is too small for", playLossy},
 		{"late_start", "the capture begins when 40 stalled calls have leaked their sockets", playLate},
 		{"proxy_v1", "the attack behind HAProxy, which names its clients by the PROXY protocol, version 1", playPreamble1},
 		{"proxy_v2", "the same with version 2", playPreamble2},
@@ -162,6 +163,11 @@ func overVeth(st *Stage, o demo.NodeOptions, filter string) (*demo.NodeProc, []n
 // overVethPrepared runs commands in the node's namespace before the node
 // starts.
 func overVethPrepared(st *Stage, o demo.NodeOptions, filter string, commands ...string) (*demo.NodeProc, []netip.Addr, error) {
+	return overVethCapturing(st, o, filter, nil, commands...)
+}
+
+// overVethCapturing has further arguments for tcpdump.
+func overVethCapturing(st *Stage, o demo.NodeOptions, filter string, extra []string, commands ...string) (*demo.NodeProc, []netip.Addr, error) {
 	addrs, err := st.split(20)
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +177,7 @@ func overVethPrepared(st *Stage, o demo.NodeOptions, filter string, commands ...
 			return nil, nil, err
 		}
 	}
-	if err := st.Capture("node", filter); err != nil {
+	if err := st.Capture("node", filter, extra...); err != nil {
 		return nil, nil, err
 	}
 	o.Listen = netNode

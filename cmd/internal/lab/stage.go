@@ -49,6 +49,7 @@ type Stage struct {
 	// namespace; empty: the stage's own.
 	Inside []string
 
+	lossy   bool       // tcpdump is meant to lose packets
 	marking sync.Mutex // guards events.Marks
 	events  Events
 	closers []func() error // run last to first when the scenario is over
@@ -147,8 +148,12 @@ func (st *Stage) Capture(iface, filter string, extra ...string) error {
 			return err
 		}
 		err := cmd.Wait()
-		if st.events.Packets = said.lastLines(3); !strings.Contains(st.events.Packets, " 0 packets dropped by kernel") {
+		st.events.Packets = said.lastLines(3)
+		switch whole := strings.Contains(st.events.Packets, " 0 packets dropped by kernel"); {
+		case !whole && !st.lossy:
 			err = errors.Join(err, fmt.Errorf("tcpdump lost packets, the machine is too busy: %s", st.events.Packets))
+		case whole && st.lossy:
+			err = errors.Join(err, fmt.Errorf("tcpdump was to lose packets: %s", st.events.Packets))
 		}
 		return err
 	})
