@@ -37,7 +37,7 @@ var arrows = map[string]string{
 	"cmd/internal/evidence":     "*",
 	"cmd/internal/advise":       "*",
 	"cmd/internal/synth":        "capture capture/vtime",
-	"cmd/internal/bench":        "capture cmd/internal/synth",
+	"cmd/internal/bench":        "capture cmd/internal/synth golang.org/x/sys",
 	"cmd/internal/ruletest":     "*",
 	"cmd/stallwatch":            "*",
 }
