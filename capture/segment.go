@@ -1,10 +1,5 @@
 package capture
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
-
 // Flags are the TCP flags of a segment, as they stand in the header's 14th
 // byte (RFC 9293 section 3.1).
 type Flags uint8
@@ -72,47 +67,11 @@ func (s *Segment) Sum() Checksum {
 		return Unverified // the snap length cut the payload, or the options
 	}
 	field := uint32(s.TCP[16])<<8 | uint32(s.TCP[17])
-	if field == uint32(fold(uint64(s.Pseudo))) {
+	if field == uint32(Fold(uint64(s.Pseudo))) {
 		return Offloaded
 	}
-	if fold(uint64(s.Pseudo)+sum16(s.TCP)) == 0xffff {
+	if Fold(Sum(uint64(s.Pseudo), s.TCP)) == 0xffff {
 		return Good
 	}
 	return Bad
-}
-
-// fold brings a sum of 16-bit words down to 16 bits (RFC 1071 section 2).
-func fold(x uint64) uint16 {
-	for x > 0xffff {
-		x = x>>16 + x&0xffff
-	}
-	return uint16(x)
-}
-
-// sum16 adds b as big-endian 16-bit words, an odd last byte padded with zero.
-// It adds eight bytes at a time, with the carry: the one's-complement sum does
-// not mind the grouping (RFC 1071 section 2 (C)).
-func sum16(b []byte) uint64 {
-	var x, y, c, d uint64
-	for len(b) >= 32 {
-		x, c = bits.Add64(x, binary.BigEndian.Uint64(b), c)
-		y, d = bits.Add64(y, binary.BigEndian.Uint64(b[8:]), d)
-		x, c = bits.Add64(x, binary.BigEndian.Uint64(b[16:]), c)
-		y, d = bits.Add64(y, binary.BigEndian.Uint64(b[24:]), d)
-		b = b[32:]
-	}
-	x, c = bits.Add64(x, y, c)
-	for len(b) >= 8 {
-		x, c = bits.Add64(x, binary.BigEndian.Uint64(b), c)
-		b = b[8:]
-	}
-	x = x>>32 + x&0xffffffff + c + d
-	for len(b) >= 2 {
-		x += uint64(binary.BigEndian.Uint16(b))
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		x += uint64(b[0]) << 8
-	}
-	return x
 }

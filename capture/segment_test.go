@@ -14,7 +14,7 @@ func TestSum(t *testing.T) {
 	pseudo := func(n int) uint32 { return 0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 6 + uint32(n) }
 	good := func(payload string) uint16 {
 		b := tcpBytes(0, payload)
-		return ^fold(uint64(pseudo(len(b))) + sum16(b))
+		return ^Fold(uint64(pseudo(len(b))) + sum16(b))
 	}
 	long := "odd and longer than eight"
 	cutOptions := tcpBytes(good(""), "")
@@ -53,8 +53,8 @@ func TestSum16(t *testing.T) {
 			for i, c := range part {
 				want += uint64(c) << (8 * (1 - i%2))
 			}
-			if got := fold(sum16(part)); got != fold(want) {
-				t.Fatalf("sum16 of %d bytes from %d folds to %#x, want %#x", n, from, got, fold(want))
+			if got := Fold(sum16(part)); got != Fold(want) {
+				t.Fatalf("sum16 of %d bytes from %d folds to %#x, want %#x", n, from, got, Fold(want))
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func TestSum16(t *testing.T) {
 	for i := range ones {
 		ones[i] = 0xff
 	}
-	if got := fold(sum16(ones)); got != 0xffff {
+	if got := Fold(sum16(ones)); got != 0xffff {
 		t.Errorf("sum16 of ones folds to %#x, want 0xffff", got)
 	}
 }

@@ -28,7 +28,7 @@ func seal(h []byte) {
 	for i := 0; i < len(h); i += 2 {
 		x += uint64(h[i])<<8 | uint64(h[i+1])
 	}
-	c := ^fold(x)
+	c := ^capture.Fold(x)
 	h[10], h[11] = byte(c>>8), byte(c)
 }
 

@@ -79,15 +79,7 @@ func headerSum(h []byte) bool {
 	for i := 0; i+4 <= len(h); i += 4 {
 		x += uint64(binary.BigEndian.Uint32(h[i:]))
 	}
-	return fold(x) == 0xffff || binary.BigEndian.Uint16(h[10:]) == 0
-}
-
-// fold brings a sum of words down to 16 bits (RFC 1071 section 2).
-func fold(x uint64) uint16 {
-	for x > 0xffff {
-		x = x>>16 + x&0xffff
-	}
-	return uint16(x)
+	return capture.Fold(x) == 0xffff || binary.BigEndian.Uint16(h[10:]) == 0
 }
 
 // ipv6 decodes b, of which wire bytes were on the wire.

@@ -42,7 +42,7 @@ func tcp(b []byte, wire int, e *ends, s *capture.Segment) Skip {
 	s.Flags = capture.Flags(b[13])
 	s.Window, s.Urgent = binary.BigEndian.Uint16(b[14:]), binary.BigEndian.Uint16(b[18:])
 	s.TCP = b
-	s.Pseudo = uint32(fold(e.sum + protoTCP + uint64(wire)>>16 + uint64(wire)&0xffff))
+	s.Pseudo = uint32(capture.Fold(e.sum + protoTCP + uint64(wire)>>16 + uint64(wire)&0xffff))
 	// The snap length may cut within the options: what they say is lost, but
 	// the segment is not.
 	end := min(head, len(b))

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stallwatch/capture"
-	"stallwatch/cmd/internal/config"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/ruletest"
 	"stallwatch/cmd/internal/text"
@@ -21,9 +20,7 @@ import (
 
 // backtestFlags are what backtest was told.
 type backtestFlags struct {
-	rules []string
-	api   string
-	ports []string
+	ruleFlags
 	sweep string
 }
 
@@ -48,26 +45,23 @@ others are wanted.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runBacktest(std, &f, args) },
 	}
-	fl := c.Flags()
-	fl.StringArrayVar(&f.rules, "rules", nil, "a rule `FILE` to lay over the packs (repeatable)")
-	fl.StringVar(&f.api, "api", "auto", "the API to ask, as for replay")
-	fl.StringSliceVarP(&f.ports, "port", "p", nil, "watched `PORT`s (default: every port)")
-	fl.StringVar(&f.sweep, "sweep", "", "`DETECTOR.SETTING=A,B,C`: try these values of one setting")
+	f.add(c, "watched `PORT`s")
+	c.Flags().StringVar(&f.sweep, "sweep", "", "`DETECTOR.SETTING=A,B,C`: try these values of one setting")
 	return c
 }
 
 func runBacktest(std stdio, f *backtestFlags, captures []string) error {
-	ports, err := config.Ports(f.ports)
+	tracker, err := f.tracker()
 	if err != nil {
-		return usage(err)
+		return err
 	}
-	b := &backtest{f: f, tracker: httpreassembly.Options{Ports: ports}, captures: captures}
+	b := &backtest{f: f, tracker: tracker, captures: captures}
 	if f.sweep != "" {
 		return b.sweep(std)
 	}
-	set, _, err := loadRules(f.rules)
+	set, err := f.load(std)
 	if err != nil {
-		return tellRules(std.err, err)
+		return err
 	}
 	for i, name := range captures {
 		run, err := b.run(set, name)
@@ -92,10 +86,6 @@ type backtest struct {
 }
 
 func (b *backtest) run(set *rules.Set, name string) (*backtestRun, error) {
-	set, err := set.Select(b.f.api)
-	if err != nil {
-		return nil, usage(fmt.Errorf("--api: %w", err))
-	}
 	r := &backtestRun{name: text.Escape(name), calls: map[callID]waiting{}}
 	p, err := pipeline.New(pipeline.Options{Rules: set, Tracker: b.tracker}, &r.timeline, r)
 	if err != nil {

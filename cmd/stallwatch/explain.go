@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stallwatch/capture"
-	"stallwatch/cmd/internal/config"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/ruletest"
 	"stallwatch/cmd/internal/text"
@@ -27,9 +26,7 @@ import (
 
 // explainFlags are what rules explain was told.
 type explainFlags struct {
-	rules   []string
-	api     string
-	ports   []string
+	ruleFlags
 	command string
 	client  string
 	limit   int
@@ -50,10 +47,8 @@ A request needs no Content-Length, and its lines may end as an editor ends them.
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runExplain(std, &f, args) },
 	}
+	f.add(c, "watched `PORT`s of a capture")
 	fl := c.Flags()
-	fl.StringArrayVar(&f.rules, "rules", nil, "a rule `FILE` to lay over the packs (repeatable)")
-	fl.StringVar(&f.api, "api", "auto", "the API to ask, as for replay")
-	fl.StringSliceVarP(&f.ports, "port", "p", nil, "watched `PORT`s of a capture (default: every port)")
 	fl.StringVar(&f.command, "command", "", "only requests of this command of a capture; other for what no pack knows")
 	fl.StringVar(&f.client, "client", "", "only requests of this address or network of a capture")
 	fl.IntVar(&f.limit, "limit", 10, "at most so many requests of a capture")
@@ -61,12 +56,13 @@ A request needs no Content-Length, and its lines may end as an editor ends them.
 }
 
 func runExplain(std stdio, f *explainFlags, args []string) error {
-	set, _, err := loadRules(f.rules)
+	set, err := f.load(std)
 	if err != nil {
-		return tellRules(std.err, err)
+		return err
 	}
-	if set, err = set.Select(f.api); err != nil {
-		return usage(fmt.Errorf("--api: %w", err))
+	tracker, err := f.tracker()
+	if err != nil {
+		return err
 	}
 	x := &explainer{w: std.out, set: set, machine: set.NewMachine(), limit: f.limit}
 	if f.limit < 1 {
@@ -78,11 +74,7 @@ func runExplain(std stdio, f *explainFlags, args []string) error {
 	if x.command = f.command; f.command != "" && set.Command("", f.command) == nil {
 		return usage(fmt.Errorf("--command: no command is named %q%s", text.Escape(f.command), nearCommand(set, f.command)))
 	}
-	ports, err := config.Ports(f.ports)
-	if err != nil {
-		return usage(err)
-	}
-	return x.run(std, pipeline.Options{Rules: set, Tracker: httpreassembly.Options{Ports: ports}}, args)
+	return x.run(std, pipeline.Options{Rules: set, Tracker: tracker}, args)
 }
 
 // clientFilter reads an address or a network.

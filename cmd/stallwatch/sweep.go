@@ -29,13 +29,9 @@ func (b *backtest) sweep(std stdio) error {
 	var sets []*rules.Set
 	for _, v := range values { // all first: a slip in the last must not cost the time of the others
 		source := rules.Source{Name: "--sweep", Data: fmt.Appendf(nil, "detectors: {%s: {%s: %s}}\n", m[1], m[2], v)}
-		set, err := rules.LoadOver([]rules.Source{source}, b.f.rules...)
-		err = nearFile(err)
-		if err == nil {
-			err = checkSettings(set)
-		}
+		set, err := b.f.load(std, source)
 		if err != nil {
-			return tellRules(std.err, err)
+			return err
 		}
 		sets = append(sets, set)
 	}

@@ -41,12 +41,12 @@ func tcpByte(at int, v byte, keep int) func([]byte) []byte {
 			f = f[:tcp+keep-20]
 			f[ip+2], f[ip+3] = 0, byte(len(f)-ip)
 			f[ip+10], f[ip+11] = 0, 0
-			sum := ^fold(onesSum(0, f[ip:tcp]))
+			sum := ^capture.Fold(capture.Sum(0, f[ip:tcp]))
 			f[ip+10], f[ip+11] = byte(sum>>8), byte(sum)
 		}
 		f[tcp+at] = v
 		f[tcp+16], f[tcp+17] = 0, 0
-		sum := ^fold(onesSum(6+uint64(len(f)-tcp), f[ip+12:]))
+		sum := ^capture.Fold(capture.Sum(6+uint64(len(f)-tcp), f[ip+12:]))
 		f[tcp+16], f[tcp+17] = byte(sum>>8), byte(sum)
 		return f
 	}

@@ -53,14 +53,14 @@ func appendTCP(b []byte, h *header, payload string) []byte {
 	b = append(b, h.options...)
 	b = append(b, payload...)
 	tcp := b[start:]
-	pseudo := onesSum(6+uint64(len(tcp)), clientAddr.AsSlice())
-	pseudo = onesSum(pseudo, serverAddr.AsSlice())
-	field := ^fold(onesSum(pseudo, tcp))
+	pseudo := capture.Sum(6+uint64(len(tcp)), clientAddr.AsSlice())
+	pseudo = capture.Sum(pseudo, serverAddr.AsSlice())
+	field := ^capture.Fold(capture.Sum(pseudo, tcp))
 	switch h.sum {
 	case BadSum:
 		field ^= 0x5a5a
 	case BareSum:
-		field = fold(pseudo)
+		field = capture.Fold(pseudo)
 	}
 	be.PutUint16(tcp[16:], field)
 	return b
@@ -84,7 +84,7 @@ func appendIPv4(b []byte, proto byte, id uint16, off int, more bool, content []b
 	b = append(b, 64, proto, 0, 0)
 	b = append(b, clientAddr.AsSlice()...)
 	b = append(b, serverAddr.AsSlice()...)
-	be.PutUint16(b[start+10:], ^fold(onesSum(0, b[start:])))
+	be.PutUint16(b[start+10:], ^capture.Fold(capture.Sum(0, b[start:])))
 	return append(b, content...)
 }
 
@@ -94,7 +94,7 @@ func appendEcho(b []byte, id, n uint16) []byte {
 	b = append(b, 8, 0, 0, 0)
 	b = be.AppendUint16(b, id)
 	b = be.AppendUint16(b, n)
-	be.PutUint16(b[start+2:], ^fold(onesSum(0, b[start:])))
+	be.PutUint16(b[start+2:], ^capture.Fold(capture.Sum(0, b[start:])))
 	return b
 }
 
@@ -106,22 +106,4 @@ func echoReply(frame []byte) (id, n uint16, ok bool) {
 		return 0, 0, false
 	}
 	return binary.BigEndian.Uint16(frame[icmp+4:]), binary.BigEndian.Uint16(frame[icmp+6:]), true
-}
-
-// onesSum adds b to s as big-endian words (RFC 1071).
-func onesSum(s uint64, b []byte) uint64 {
-	for ; len(b) >= 2; b = b[2:] {
-		s += uint64(b[0])<<8 | uint64(b[1])
-	}
-	if len(b) == 1 {
-		s += uint64(b[0]) << 8
-	}
-	return s
-}
-
-func fold(s uint64) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }

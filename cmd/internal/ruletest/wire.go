@@ -138,7 +138,7 @@ func frame(src, dst netip.AddrPort, seq, ack uint32, flags capture.Flags, payloa
 		b = binary.BigEndian.AppendUint16(b, uint16(20+length))
 		b = append(b, 0, 0, 0x40, 0, 64, 6, 0, 0)
 		b = append(append(b, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
-		binary.BigEndian.PutUint16(b[10:], ^sum(0, b))
+		binary.BigEndian.PutUint16(b[10:], ^capture.Fold(capture.Sum(0, b)))
 	} else {
 		b = append(b, 0x60, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(length))
@@ -152,22 +152,7 @@ func frame(src, dst netip.AddrPort, seq, ack uint32, flags capture.Flags, payloa
 	b = binary.BigEndian.AppendUint32(b, ack)
 	b = append(b, 5<<4, byte(flags), 0xff, 0xff, 0, 0, 0, 0)
 	b = append(b, payload...)
-	pseudo := sum(uint32(6+length), append(src.Addr().AsSlice(), dst.Addr().AsSlice()...))
-	binary.BigEndian.PutUint16(b[start+16:], ^sum(uint32(pseudo), b[start:]))
+	pseudo := capture.Sum(capture.Sum(uint64(6+length), src.Addr().AsSlice()), dst.Addr().AsSlice())
+	binary.BigEndian.PutUint16(b[start+16:], ^capture.Fold(capture.Sum(pseudo, b[start:])))
 	return b
-}
-
-// sum is the one's-complement sum of b (RFC 1071), started at s.
-func sum(s uint32, b []byte) uint16 {
-	x := uint64(s)
-	for ; len(b) >= 2; b = b[2:] {
-		x += uint64(b[0])<<8 | uint64(b[1])
-	}
-	if len(b) == 1 {
-		x += uint64(b[0]) << 8
-	}
-	for x > 0xffff {
-		x = x>>16 + x&0xffff
-	}
-	return uint16(x)
 }

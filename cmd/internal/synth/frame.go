@@ -22,7 +22,7 @@ func appendFrame(b []byte, p *packet) []byte {
 		b = append(b, 0, 0, 0x40, 0, 64, 6, 0, 0)
 		b = append(append(b, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
 		ip := b[len(b)-20:]
-		binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip))
+		binary.BigEndian.PutUint16(ip[10:], ^capture.Fold(capture.Sum(0, ip)))
 	} else {
 		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(tcpLen))
@@ -41,29 +41,9 @@ func appendTCP(b []byte, p *packet, src, dst capture.Endpoint) []byte {
 	b = append(b, 5<<4, byte(p.flags), 0xff, 0xff, 0, 0, 0, 0)
 	b = append(b, p.msg[p.at:p.at+p.payload]...)
 	tcp := b[start:]
-	pseudo := uint32(6 + len(tcp))
-	for _, a := range [][]byte{src.Addr().AsSlice(), dst.Addr().AsSlice()} {
-		for i := 0; i < len(a); i += 2 {
-			pseudo += uint32(a[i])<<8 | uint32(a[i+1])
-		}
-	}
-	binary.BigEndian.PutUint16(tcp[16:], ^sum(pseudo, tcp))
+	pseudo := capture.Sum(capture.Sum(uint64(6+len(tcp)), src.Addr().AsSlice()), dst.Addr().AsSlice())
+	binary.BigEndian.PutUint16(tcp[16:], ^capture.Fold(capture.Sum(pseudo, tcp)))
 	return b
-}
-
-// sum is the one's-complement sum of b (RFC 1071), started at s.
-func sum(s uint32, b []byte) uint16 {
-	x := uint64(s)
-	for ; len(b) >= 2; b = b[2:] {
-		x += uint64(b[0])<<8 | uint64(b[1])
-	}
-	if len(b) == 1 {
-		x += uint64(b[0]) << 8
-	}
-	for x > 0xffff {
-		x = x>>16 + x&0xffff
-	}
-	return uint16(x)
 }
 
 // WritePcap writes the packets of src as a little-endian pcap file with
