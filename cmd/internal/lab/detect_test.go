@@ -39,7 +39,7 @@ func (f *firing) Event(ev *httpreassembly.Event, _ *rules.Verdict) {
 func (f *firing) Loss(capture.Time, capture.Loss) {}
 func (f *firing) Finding(x *detect.Finding) {
 	if a := x.Alert; x.Kind == detect.AlertChanged && a.State == detect.Firing {
-		f.fired = append(f.fired, Fired{Time: a.At.Std(), Alert: a.Name, Severity: a.Severity, Server: a.Server})
+		f.fired = append(f.fired, Fired{Time: a.At.Std(), Alert: a.Name, Severity: a.Severity, Server: a.Server, Leg: a.Evidence.Leg.Side})
 		f.messages = append(f.messages, a.Severity.String()+" "+a.Name)
 		f.alerts = append(f.alerts, a)
 	}

@@ -17,9 +17,13 @@ type Expectation struct {
 	Capture string // name of the scenario
 	// Start is the attack's, counted from the first packet, where events.json
 	// has none.
-	Start     time.Duration
-	Ports     []uint16 // those to be watched; none: IRI's, 14265
-	Healthy   uint16   // the port of a node of which no alert may tell; 0: none
+	Start   time.Duration
+	Ports   []uint16 // those to be watched; none: IRI's, 14265
+	Healthy uint16   // the port of a node of which no alert may tell; 0: none
+	// Leaks is the side of the proxy, both of which are captured, on which
+	// sockets are left over; calls stall on the node's side only. NoLeg: the
+	// sides are not looked at.
+	Leaks     detect.LegSide
 	Perimeter bool     // ports nobody serves and that of SSH must be watched too
 	Want      []Want   // none: honest traffic, or tests of a parser
 	May       []string // alerts that are true as well, whenever they come
@@ -71,6 +75,7 @@ func Expectations() []Expectation {
 	}
 	consequences := []string{"NodeUnresponsive", "NodeDown", "AcceptQueueFull", "SuspectParameters", "LatencyRegression"}
 	onNode := attack[:2]
+	bothPorts := []uint16{nodePort, proxyPort}
 	return []Expectation{
 		{Capture: "iri2018", Want: attack, May: consequences},
 		// The lock group hangs at once, and the node is dead after 19.5 s: only
@@ -79,10 +84,16 @@ func Expectations() []Expectation {
 			May: append([]string{"CloseWaitBuildup", "DescriptorExhaustion"}, consequences...)},
 		{Capture: "iri2018_netns", Want: attack, May: consequences},
 		{Capture: "honest_mix"},
-		{Capture: "nginx_proxy", Want: onNode, May: append([]string{"DescriptorExhaustion"}, consequences...)},
+		{Capture: "nginx_proxy", Ports: bothPorts, Leaks: detect.NodeLeg, Want: onNode, May: append([]string{"DescriptorExhaustion"}, consequences...)},
 		// HAProxy keeps both sides open: no CLOSE_WAIT on the node's leg, on its
 		// own there is.
-		{Capture: "haproxy_proxy", Want: onNode[:1], May: append([]string{"CloseWaitBuildup", "DescriptorExhaustion"}, consequences...)},
+		{Capture: "haproxy_proxy", Ports: bothPorts, Leaks: detect.FrontLeg, Want: onNode, May: append([]string{"DescriptorExhaustion"}, consequences...)},
+		// nginx leaves the node after 8 s, and the pool is full soon after five
+		// of those have aged.
+		{Capture: "nginx_gives_up", Ports: bothPorts, Leaks: detect.NodeLeg, Want: []Want{onNode[0], {"CloseWaitBuildup", warning, given + s(8+2.1), EMFILE, false}},
+			May: append([]string{"DescriptorExhaustion"}, consequences...)},
+		// Two wallets a second, some of which keep their connection.
+		{Capture: "proxy_leaks", Ports: bothPorts, Leaks: detect.FrontLeg, Want: []Want{{"CloseWaitBuildup", warning, given + s(3), Whenever, false}}},
 		{Capture: "curl_mix", May: []string{"OversizedRequest", "MalformedRequests", "AdminCommand", "SuspectParameters"}},
 		{Capture: "wrk_load", May: []string{"RequestFlood"}},
 		{Capture: "slowhttptest_headers", Start: 3 * time.Second, Want: []Want{{"SlowRequest", warning, given + s(1), Whenever, false}}},
@@ -159,7 +170,7 @@ func Expectations() []Expectation {
 		{Capture: "proxy_v2", Want: []Want{{"CallStalled", warning, given + s(1.6), Whenever, false}}, May: append([]string{"CloseWaitBuildup"}, consequences...)},
 
 		{Capture: "honest_slow"}, {Capture: "honest_restart"}, {Capture: "honest_rush"}, {Capture: "honest_checks"}, {Capture: "honest_idle"}, {Capture: "honest_aborts"},
-		{Capture: "honest_expired"}, {Capture: "honest_pool"}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},
+		{Capture: "honest_expired"}, {Capture: "honest_pool", Ports: []uint16{nodePort, proxyPort, 14268}}, {Capture: "honest_big_answers"}, {Capture: "honest_growth"}, {Capture: "honest_pause"}, {Capture: "honest_half_close"},
 	}
 }
 
@@ -170,6 +181,7 @@ type Fired struct {
 	Alert    string
 	Severity detect.Severity
 	Server   netip.AddrPort // of whom it tells; zero: of none
+	Leg      detect.LegSide // of a proxy, where both are captured
 }
 
 // Judge holds what fired in a capture against what was expected of it and
@@ -187,8 +199,23 @@ func (x *Expectation) Judge(ev *Events, first time.Time, fired []Fired, host boo
 		if f.Severity > detect.Info && (!x.expects(f.Alert) || x.Healthy != 0 && f.Server.Port() == x.Healthy) {
 			wrong = append(wrong, fmt.Sprintf("%s (%s) of %s fired %s after the start, and must not", f.Alert, f.Severity, f.Server, f.Time.Sub(start)))
 		}
+		if leg := x.legOf(f.Alert); leg != detect.NoLeg && f.Leg != leg {
+			wrong = append(wrong, fmt.Sprintf("%s of %s tells of the leg %q, and must of %q", f.Alert, f.Server, f.Leg, leg))
+		}
 	}
 	return wrong
+}
+
+// legOf is the leg that an alert must tell of; NoLeg: of any.
+func (x *Expectation) legOf(alert string) detect.LegSide {
+	switch {
+	case x.Leaks == detect.NoLeg:
+	case alert == "CloseWaitBuildup":
+		return x.Leaks
+	case alert == "CallStalled":
+		return detect.NodeLeg
+	}
+	return detect.NoLeg
 }
 
 func (x *Expectation) start(ev *Events, first time.Time) time.Time {

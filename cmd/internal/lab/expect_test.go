@@ -81,8 +81,8 @@ func TestJudge(t *testing.T) {
 		{"AdminCommand", detect.Critical, 50 * time.Second, FirstFailure, false},
 		{"DescriptorExhaustion", detect.Warning, 50 * time.Second, HalfWay, true},
 	}}
-	good := []Fired{{at(32), "CallStalled", detect.Warning, node}, {at(1), "AdminCommand", detect.Info, node}, {at(38), "AdminCommand", detect.Critical, node},
-		{at(30), "DescriptorExhaustion", detect.Critical, node}, {at(61), "NodeDown", detect.Critical, node}, {at(5), "PortScan", detect.Info, node}}
+	good := []Fired{{at(32), "CallStalled", detect.Warning, node, detect.NoLeg}, {at(1), "AdminCommand", detect.Info, node, detect.NoLeg}, {at(38), "AdminCommand", detect.Critical, node, detect.NoLeg},
+		{at(30), "DescriptorExhaustion", detect.Critical, node, detect.NoLeg}, {at(61), "NodeDown", detect.Critical, node, detect.NoLeg}, {at(5), "PortScan", detect.Info, node, detect.NoLeg}}
 	for _, tt := range []struct {
 		name   string
 		change func([]Fired) []Fired
@@ -111,7 +111,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("an alert of a healthy node: %q, want it told of", wrong)
 	}
 	quiet := Expectation{Capture: "x", Start: 3 * time.Second}
-	if wrong := quiet.Judge(&Events{}, t0, []Fired{{at(5), "CallStalled", detect.Warning, node}}, false); len(wrong) != 1 || !strings.Contains(wrong[0], "fired 2s after") {
+	if wrong := quiet.Judge(&Events{}, t0, []Fired{{at(5), "CallStalled", detect.Warning, node, detect.NoLeg}}, false); len(wrong) != 1 || !strings.Contains(wrong[0], "fired 2s after") {
 		t.Errorf("an alert on honest traffic: %q, want it told of", wrong)
 	}
 }

@@ -101,6 +101,28 @@ func playNginx(ctx context.Context, st *Stage) error {
 	return playProxy(ctx, st, func() (Target, error) { return nginx(st, nginxConf) })
 }
 
+// playGivesUp plays the attack through nginx that waits 8 s for an answer and
+// then answers 504 itself; it names no client. The attackers are patient.
+func playGivesUp(ctx context.Context, st *Stage) error {
+	conf := strings.NewReplacer("proxy_read_timeout 300s;", "proxy_read_timeout 8s;", "\t\t\tproxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n", "").Replace(nginxConf)
+	return playProxyAs(ctx, st, func(s *demo.Scenario) { s.Attack.Patience = 30 * time.Second }, func() (Target, error) { return nginx(st, conf) })
+}
+
+// playLeakyProxy has wallets alone, behind a proxy that never closes what its
+// clients have closed.
+func playLeakyProxy(ctx context.Context, st *Stage) error {
+	alone := func(s *demo.Scenario) {
+		s.Clients.Rate, s.Attack.Rate, s.Length = 2, 0, 55*time.Second
+	}
+	return playProxyAs(ctx, st, alone, func() (Target, error) {
+		cmd, err := st.Serve(proxyAddr, st.Exe, LeakyProxyCommand, proxyAddr.String(), nodeAddr.String())
+		if err != nil {
+			return Target{}, err
+		}
+		return Target{PID: cmd.Process.Pid, Port: proxyPort}, nil
+	})
+}
+
 func playHAProxy(ctx context.Context, st *Stage) error {
 	return playProxy(ctx, st, func() (Target, error) {
 		path, err := st.write("haproxy.cfg", haproxyConf)
@@ -117,10 +139,16 @@ func playHAProxy(ctx context.Context, st *Stage) error {
 
 // playProxy plays the attack through a proxy.
 func playProxy(ctx context.Context, st *Stage, start func() (Target, error)) error {
+	return playProxyAs(ctx, st, func(*demo.Scenario) {}, start)
+}
+
+// playProxyAs is playProxy with another scenario.
+func playProxyAs(ctx context.Context, st *Stage, change func(*demo.Scenario), start func() (Target, error)) error {
 	if err := st.Capture("lo", bothLegs); err != nil {
 		return err
 	}
 	s := demo.DefaultScenario()
+	change(&s)
 	s.Node.Listen = nodeAddr
 	p, err := st.Node(s.Node)
 	if err != nil {

@@ -31,6 +31,8 @@ func Scenarios() []Scenario {
 		{"honest_mix", "a minute of wallets and a monitor, no attack", playHonest},
 		{"nginx_proxy", "the attack through nginx; both legs are captured", playNginx},
 		{"haproxy_proxy", "the attack through HAProxy with the time-outs of the IRI playbook; both legs are captured", playHAProxy},
+		{"nginx_gives_up", "the attack through nginx that waits 8 s and then answers 504 while the node computes on; both legs, no header names clients", playGivesUp},
+		{"proxy_leaks", "wallets behind a proxy that never closes what they have closed; both legs, no header names clients", playLeakyProxy},
 		{"curl_mix", "curl and half-closing clients: every framing that HTTP/1.1 has", playCurl},
 		{"wrk_load", "wrk, plain and pipelining", playWrk},
 		{"slowhttptest_headers", "slow headers (Slowloris) beside honest clients", playSlowHeaders},

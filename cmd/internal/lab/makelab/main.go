@@ -25,6 +25,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "makelab:", lab.Banner(os.Args[2]))
 		os.Exit(1)
 	}
+	if len(os.Args) == 4 && os.Args[1] == lab.LeakyProxyCommand {
+		fmt.Fprintln(os.Stderr, "makelab:", lab.LeakyProxy(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
 	// Descriptors that a shell or CI runner left open would be inherited by
 	// the node and counted against its limit.
 	for fd := 3; fd < 1024; fd++ {
