@@ -28,7 +28,7 @@ type host struct {
 
 	firstUnaccepted httpreassembly.ConnID // connections from here on wait for accept(); valid iff sample.Unaccepted > 0
 
-	standing int   // established and half-closed sockets of the last sample
+	standing int   // sockets of the last sample whose connection was established once
 	arrived  int64 // by how much it ever grew from one sample to the next
 
 	closeWait history // the kernel's count, by second
@@ -53,7 +53,7 @@ func (v *view) sampled(at capture.Time, s *capture.Sample) {
 		h.base = *s
 		h.base.Conns, h.base.Addrs = nil, nil
 	}
-	standing := s.Sockets[capture.Established] + s.Sockets[capture.CloseWait]
+	standing := onceEstablished(s)
 	if h.at != 0 {
 		h.arrived += int64(max(0, standing-h.standing))
 	}
@@ -69,6 +69,21 @@ func (v *view) sampled(at capture.Time, s *capture.Sample) {
 	}
 	v.findHostNode()
 	v.findUnaccepted()
+}
+
+// onceEstablished counts the sockets of connections that were established at
+// one time: most of a node's are in TIME_WAIT for a minute after the few
+// milliseconds of a call, if it closes first.
+func onceEstablished(s *capture.Sample) int {
+	n := 0
+	for state, k := range s.Sockets {
+		switch capture.State(state) {
+		case capture.Listen, capture.Closed, capture.SynSent, capture.SynRecv, capture.NewSynRecv:
+		default:
+			n += k
+		}
+	}
+	return n
 }
 
 // findUnaccepted finds the first of the connections that the process has not
