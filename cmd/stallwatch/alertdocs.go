@@ -58,8 +58,8 @@ var alertDocs = map[string]alertDoc{
 		"the client, the command, the lengths.",
 		"limit the body size in front of the node."},
 	"SuspectParameters": {
-		"parameters as attacks have them: an old or always the same reference, great depths, many walks.",
-		"the command, the shape, how often the same reference came.",
+		"parameters as attacks have them: an old or always the same reference, great depths, many walks, elements of lists that no hash or transaction is as long as.",
+		"the command, the shape, which parameter the last was, how often the same reference came.",
 		"refuse them in front of the node."},
 	"MalformedRequests": {
 		"requests that no parser takes, or that parsers read differently.",

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stallwatch/cmd/internal/advise"
+	"stallwatch/detect"
 )
 
 // A name that nobody knows is refused, and the nearest that is known proposed:
@@ -51,6 +55,19 @@ func TestUnknownNames(t *testing.T) {
 	} {
 		if code, out, errs := stallwatch(t, strings.Fields(args)...); code != exitOK || out == "" {
 			t.Errorf("%s: code %d, want 0\n%s", args, code, errs)
+		}
+	}
+}
+
+// Whatever stallwatch can raise it can give advice on.
+func TestAdviceOnEveryAlert(t *testing.T) {
+	for _, name := range detect.DetectorNames() {
+		in := advise.Input{Alert: name}
+		if err := in.CheckAlert(); err != nil {
+			t.Error(err)
+		}
+		if err := advise.Write(io.Discard, advise.Advise(in)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
