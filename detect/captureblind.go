@@ -63,8 +63,9 @@ func (s *sight) opened(ev *httpreassembly.Event) side {
 // kernel says is all the more.
 //
 // Whoever wants to be unseen may try to make the monitor believe that it is
-// blind: by a flood of TLS hellos, for instance, to a node that speaks HTTP. So
-// a node whose answers are read is not blind, whatever its clients send.
+// blind: by a flood of TLS hellos to a node that speaks HTTP, or by SYNs in a
+// form that the kernel takes and the decoder does not. So where answers, or
+// requests, are read lately, nobody is blind for them, whatever else comes.
 type captureBlind struct{}
 
 func (captureBlind) name() string { return "CaptureBlind" }
@@ -93,11 +94,12 @@ func (d captureBlind) look(v *view, n *node, at capture.Time) (value int, cause,
 	o, s := &v.o.CaptureBlind, &n.sight
 	mostly := func(part, rest int) bool { return part >= o.Connections && part >= 9*rest }
 	read := n.lastAnswer != 0 && at.Sub(n.lastAnswer) <= sightSpan
+	asked := within(&n.requests, at, synWindow*second) > 0
 	switch {
 	case mostly(s.noServer, s.whole) && !read:
 		return s.noServer, "only what clients send is captured, and nothing that it answers",
 			"capture both directions: the answers leave by another interface (-i any has all of them), or a filter or mirror port drops them"
-	case mostly(s.noClient, s.whole):
+	case mostly(s.noClient, s.whole) && !asked:
 		return s.noClient, "only what it sends is captured, and nothing that clients ask",
 			"capture both directions: the requests come by another interface (-i any has all of them), or a filter or mirror port drops them"
 	case mostly(s.encrypted, s.whole+s.noServer+s.noClient-s.encrypted) && !read:

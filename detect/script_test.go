@@ -264,8 +264,15 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		c := &client{id: httpreassembly.ConnID(int64(at) + int64(s.ports)), slot: s.slots, flow: f, opened: at}
 		s.slots++
 		s.conns[args[0]] = c
-		s.event(at, httpreassembly.Event{Kind: httpreassembly.Opened, Slot: c.slot, Conn: c.id, Flow: f})
-		if opts["half"] == "" {
+		mid := false
+		switch opts["unseen"] {
+		case "client": // the node answers a SYN that was not captured
+			c.id = httpreassembly.ConnID(at)
+		case "node": // the client goes on without an answer
+			mid, c.id = true, httpreassembly.ConnID(int64(at)-int64(s.ports))
+		}
+		s.event(at, httpreassembly.Event{Kind: httpreassembly.Opened, Slot: c.slot, Conn: c.id, Flow: f, MidStream: mid})
+		if opts["half"] == "" && !mid {
 			s.event(at+1, httpreassembly.Event{Kind: httpreassembly.Established, Slot: c.slot, Conn: c.id, Flow: f})
 		}
 		return nil
