@@ -253,7 +253,8 @@ func TestWatchSeesAContainer(t *testing.T) {
 	if !inOwnNamespace(t) {
 		return
 	}
-	node := startNode(t, demo.NodeOptions{Listen: netip.MustParseAddrPort("0.0.0.0:14265"), FDLimit: 200,
+	const port = ":27182" // nobody else's: the node is looked for on the whole machine
+	node := startNode(t, demo.NodeOptions{Listen: netip.MustParseAddrPort("0.0.0.0"+port), FDLimit: 200,
 		Wrap: []string{"unshare", "--net", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child"}})
 	pid := onlyChild(t, node.PID)
 	inside := fmt.Sprintf("nsenter --net=/proc/%d/ns/net ", pid)
@@ -266,11 +267,11 @@ func TestWatchSeesAContainer(t *testing.T) {
 	} {
 		shell(t, line)
 	}
-	capture, errs, stop := watchTo(t, t.TempDir(), "-i", "near", "--log-format", "json")
+	capture, errs, stop := watchTo(t, t.TempDir(), "-i", "near", "-p", port[1:], "--log-format", "json")
 	errs.await(t, "in sight")
 	var open []net.Conn
 	for range 5 {
-		c, err := net.Dial("tcp", "10.98.0.2:14265")
+		c, err := net.Dial("tcp", "10.98.0.2"+port)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +279,7 @@ func TestWatchSeesAContainer(t *testing.T) {
 		open = append(open, c)
 	}
 	open[0].(*net.TCPConn).CloseWrite()
-	if !callNode("10.98.0.2:14265", nodeInfo) {
+	if !callNode("10.98.0.2"+port, nodeInfo) {
 		t.Fatal("the node does not answer")
 	}
 	<-time.After(2 * time.Second) // a sample or two
