@@ -74,6 +74,7 @@ type Leg struct {
 	// on, with Status (the last one's) after Patience or less. Left counts those
 	// whose client left. On the node's side only.
 	GaveUp, Left, Status int
+	Queued               int // over their budget, in the proxy: not passed on, since the node takes no more
 	Patience             time.Duration
 }
 
@@ -140,6 +141,7 @@ type Finding struct {
 type Pending struct {
 	Conn                     httpreassembly.ConnID
 	Flow                     capture.Flow
+	Client                   netip.AddrPort // who asked: the Flow's client, or whoever is known behind it
 	Depth                    int
 	Method, Target           string // as on the wire, not escaped and not redacted: the rim does both
 	Host                     string

@@ -80,6 +80,7 @@ func (v *view) stalls(n *node, groups []stall) []stall {
 	for i := range groups {
 		groups[i].front = front
 	}
+	v.addQueued(n, groups)
 	return groups
 }
 

@@ -1,10 +1,80 @@
 package detect
 
-import "stallwatch/capture"
+import (
+	"slices"
+
+	"stallwatch/capture"
+)
 
 // A call that hangs on the node leg hangs on the front leg as well. The
 // second is an echo of the first: it is no incident of its own, its client is
 // the first one's.
+
+// countQueued counts what stands in the proxies' queues because the nodes
+// behind take no more: those are as much victims of a stall as what hangs on
+// the node itself. Once an evaluation: a proxy may have many.
+func (v *view) countQueued() {
+	for _, p := range v.legs.relays {
+		p.queued, p.canary = 0, false
+	}
+	for i, p := range v.legs.relays {
+		if p.holds() && !slices.ContainsFunc(v.legs.relays[:i], func(o *relay) bool { return o.front == p.front && o.holds() }) {
+			v.countQueue(p.front)
+		}
+	}
+}
+
+// countQueue counts the calls of one proxy.
+func (v *view) countQueue(front *node) {
+	for i := range front.cells {
+		c := &front.cells[i]
+		if c.overWarn == 0 {
+			continue
+		}
+		for k := c.list.head; k != none; k = v.calls.at(k).links[byCell].next {
+			call := v.calls.at(k)
+			if call.over&overWarn == 0 {
+				continue
+			}
+			if r := v.legs.find(call.x); r == nil || r.back != none {
+				continue
+			}
+			if p := v.heldFor(call); p != nil {
+				p.queued++
+				p.canary = p.canary || c.command.Canary
+			}
+		}
+	}
+}
+
+// queuedFor says how many calls over their budget wait in proxies for a node,
+// and whether cheap ones do.
+func (v *view) queuedFor(n *node) (queued int, canary bool) {
+	for _, p := range v.legs.relays {
+		if p.back == n && p.holds() {
+			queued += p.queued
+			canary = canary || p.canary
+		}
+	}
+	return queued, canary
+}
+
+// addQueued adds to a node's stalls, to that of the oldest call, what waits for
+// it in proxies.
+func (v *view) addQueued(n *node, groups []stall) {
+	queued, canary := v.queuedFor(n)
+	if len(groups) == 0 || queued == 0 {
+		return
+	}
+	s := &groups[0]
+	for i := range groups {
+		if v.calls.at(groups[i].culprit).since < v.calls.at(s.culprit).since {
+			s = &groups[i]
+		}
+	}
+	s.warn += queued
+	s.canary = s.canary || canary
+}
 
 // echoOf returns the node behind a proxy for which a call on the front leg
 // waits; nil: for none, it is the proxy's own matter.
@@ -24,9 +94,18 @@ func (v *view) echoOf(c *call) *node {
 	if r.passed.answered != 0 {
 		return nil // the proxy has the answer, and keeps it
 	}
-	for _, p := range g.relays { // it stands in the proxy's queue, or between two tries
+	if p := v.heldFor(c); p != nil {
+		return p.back
+	}
+	return nil
+}
+
+// heldFor returns for which node behind it a call stands in a proxy's queue, or
+// between two tries; nil: none of them keeps it from being passed on.
+func (v *view) heldFor(c *call) *relay {
+	for _, p := range v.legs.relays {
 		if p.front == c.node && p.holds() && v.busy(p.back) {
-			return p.back
+			return p
 		}
 	}
 	return nil
@@ -34,7 +113,7 @@ func (v *view) echoOf(c *call) *node {
 
 // busy reports whether a node has reason not to take another call.
 func (v *view) busy(n *node) bool {
-	if n.firing > 0 || n.waiting() >= v.o.Workers {
+	if n.stalls > 0 || n.life.down != 0 || n.waiting() >= v.o.Workers {
 		return true
 	}
 	for i := range n.cells {
@@ -88,11 +167,13 @@ func (v *view) withoutEchoes(calls []int32) []int32 {
 	return keep
 }
 
-// echoed says which incidents of a proxy are no news while something fires on
-// a node behind it, and toldOnce those that only one leg tells of.
+// echoed says which incidents of a proxy are no news while the node behind it
+// has one of those that make calls wait, and toldOnce those that only one leg
+// tells of.
 var (
 	echoed   = map[string]bool{"LatencyRegression": true, "NodeUnresponsive": true}
 	toldOnce = map[string]bool{"PowAbuse": true}
+	slows    = map[string]bool{"LatencyRegression": true, "NodeUnresponsive": true, "CallStalled": true, "NodeDown": true}
 )
 
 // echoes reports whether an incident of n is one that its other leg tells of.
@@ -104,7 +185,7 @@ func (g *legs) echoes(l *lifecycle, name string, n *node) bool {
 		if !r.holds() {
 			continue
 		}
-		if echoed[name] && r.front == n && r.back.firing > 0 {
+		if echoed[name] && r.front == n && r.back.firing > 0 && l.slow(r.back) {
 			return true
 		}
 		other := r.front
@@ -118,6 +199,11 @@ func (g *legs) echoes(l *lifecycle, name string, n *node) bool {
 		}
 	}
 	return false
+}
+
+// slow reports whether an incident of n fires that makes calls wait.
+func (l *lifecycle) slow(n *node) bool {
+	return slices.ContainsFunc(l.order, func(in *incident) bool { return in.firing && in.node == n && slows[in.key.detector] })
 }
 
 // eachBackFirst visits every node, proxies after what is behind them: what
@@ -175,6 +261,9 @@ func (v *view) legOf(n *node, at capture.Time) Leg {
 	}
 	if l.Side == NoLeg {
 		return l
+	}
+	if l.Side == NodeLeg {
+		l.Queued, _ = v.queuedFor(n)
 	}
 	for i := range n.cells {
 		for k := n.cells[i].list.head; k != none; k = v.calls.at(k).links[byCell].next {

@@ -197,6 +197,7 @@ func (e *Engine) evaluate(at capture.Time) {
 	v.loss.sum(at)
 	v.findHostNode()
 	v.ripen(at)
+	v.countQueued()
 	for _, d := range captureDetectors {
 		d.judge(v, nil, at, &e.life)
 	}

@@ -110,7 +110,7 @@ func (v *view) pending(i int32, at capture.Time, final bool) Finding {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
 	return Finding{At: at, Kind: CallPending, Pending: &Pending{
-		Conn: on.id, Flow: on.flow, Depth: c.depth,
+		Conn: on.id, Flow: on.flow, Client: v.who(c, on), Depth: c.depth,
 		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
 		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
 		Call: c.verdict, Age: at.Sub(c.since), Cause: v.cause(c), Final: final,

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -324,5 +325,41 @@ func BenchmarkPairing(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		play()
+	}
+}
+
+// TestLegsIgnoreTicks: behind a proxy, too, how often the clock is told changes
+// nothing.
+func TestLegsIgnoreTicks(t *testing.T) {
+	play := func(ticks bool) []string {
+		rng, clock := rand.New(rand.NewPCG(7, 1)), rand.New(rand.NewPCG(7, 2))
+		p := newProxied()
+		at := epoch
+		for i := range 300 {
+			at = at.Add(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+			c := proxiedCall{at: at, from: fmt.Sprintf("192.0.2.%d", 1+rng.IntN(200)), body: fmt.Sprint(i), forward: time.Millisecond, wait: 10 * time.Millisecond}
+			if i > 50 && i%4 == 0 {
+				c.wait = time.Minute
+			}
+			p.call(c)
+		}
+		p.order()
+		var inputs []input
+		last := epoch
+		for _, in := range p.inputs {
+			for ticks && in.at-last > 1 && clock.IntN(2) > 0 {
+				last += capture.Time(1 + clock.Int64N(int64(in.at-last)))
+				inputs = append(inputs, input{at: last, tick: true})
+			}
+			inputs, last = append(inputs, in), in.at
+		}
+		return dumpAll(run(t, Options{}, inputs, at.Add(2*time.Minute)))
+	}
+	want := play(false)
+	if !slices.ContainsFunc(want, func(s string) bool { return strings.Contains(s, "node leg: ") }) {
+		t.Fatal("nothing tells of the node's leg: the run proves nothing")
+	}
+	if got := play(true); !slices.Equal(got, want) {
+		t.Errorf("with ticks %d findings, without %d; first difference:\n%s", len(got), len(want), firstDifference(got, want))
 	}
 }

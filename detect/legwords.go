@@ -20,6 +20,9 @@ func (l *Leg) words(inFlight int) string {
 		}
 		var s strings.Builder
 		fmt.Fprintf(&s, "; behind the proxy %s, which passed on %d of its %d calls in flight", l.Proxy, l.Paired, inFlight)
+		if l.Queued > 0 {
+			fmt.Fprintf(&s, "; %d that it has not passed on are over their budget too", l.Queued)
+		}
 		if l.Left > 0 {
 			fmt.Fprintf(&s, "; the clients of %d have left the proxy, and the node goes on computing", l.Left)
 		}

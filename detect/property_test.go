@@ -21,6 +21,9 @@ func randomScript(rng *rand.Rand, n int) *script {
 	for i := range n {
 		at = at.Add(randomStep(rng))
 		opts := map[string]string{"from": fmt.Sprintf("10.0.0.%d", rng.IntN(20)), "to": fmt.Sprintf("10.1.0.%d:14265", rng.IntN(3))}
+		if rng.IntN(3) == 0 { // the servers ask each other, as proxies do
+			opts["from"] = fmt.Sprintf("10.1.0.%d", rng.IntN(3))
+		}
 		switch k := rng.IntN(20); {
 		case k < 5 || len(open) == 0:
 			name := fmt.Sprint(i)
@@ -193,6 +196,9 @@ func TestNothingLeaks(t *testing.T) {
 			_ = c
 		}
 		v := e.view
+		if g := &v.legs; g.records.inUse() != 0 || g.chains.inUse() != 0 || len(g.by) != 0 || len(g.waiting) != 0 {
+			t.Fatalf("seed %d: %d legs, %d chains are left", seed, g.records.inUse(), g.chains.inUse())
+		}
 		if v.calls.inUse() != 0 || v.conns.inUse() != 0 || slices.ContainsFunc(v.slots, func(ci int32) bool { return ci != none }) {
 			t.Fatalf("seed %d: %d calls, %d connections left, slots %v", seed, v.calls.inUse(), v.conns.inUse(), v.slots)
 		}

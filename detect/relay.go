@@ -18,6 +18,8 @@ type relay struct {
 	against     int
 	contents    [proofsNeeded]uint64 // that proved it, of pairs without a header
 	different   int                  // of contents
+	queued      int                  // calls over their warn budget that the proxy has not passed on, as of the last evaluation
+	canary      bool                 // among them are cheap ones
 }
 
 // What proves a relay. Two monitors whose clocks drift meet within hop of each

@@ -68,6 +68,20 @@ func TestAdviceFits(t *testing.T) {
 			t.Errorf("%s: want %q and no %q in:\n%s", row.name, row.want, row.not, got)
 		}
 	}
+	for leg, want := range map[detect.Leg]string{
+		{}: "",
+		{Side: detect.NodeLeg, Paired: 3, GaveUp: 2}: "proxy_read_timeout",
+		{Side: detect.NodeLeg, Paired: 3}:            "max_conns",
+		{Side: detect.FrontLeg, Paired: 3}:           "abortonclose",
+		{Side: detect.FrontLeg}:                      "Reload or restart it",
+	} {
+		a.Evidence.Leg = leg
+		got := strings.Join(Advice(a, "", ""), "\n")
+		if !strings.Contains(got, want) || want == "" && strings.Contains(got, " leg") {
+			t.Errorf("leg %+v: want %q in:\n%s", leg, want, got)
+		}
+	}
+	a.Evidence.Leg = detect.Leg{}
 	a.Client = netip.Addr{}
 	if got := strings.Join(Advice(a, "", ""), "\n"); strings.Contains(got, "block it") {
 		t.Errorf("nobody stands out, and yet: %s", got)

@@ -81,6 +81,7 @@ func (r *Writer) leg(g *detect.Leg) {
 	}
 	l.int("paired", int64(g.Paired))
 	if g.Side == detect.NodeLeg {
+		l.int("queued", int64(g.Queued))
 		l.int("client_left", int64(g.Left))
 		l.int("proxy_gave_up", int64(g.GaveUp))
 		if g.GaveUp > 0 {

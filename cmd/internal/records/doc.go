@@ -68,6 +68,7 @@
 // its age; and at the end of a run. Keys as of exchange as far as they hold
 // (time to host, request_body_bytes, upload_seconds, shape), then
 //
+//	real_client      also the client that only the other leg of a proxy knows, see leg below
 //	age_seconds      since the last byte of the request
 //	verdict          app (the kernel acknowledged the request, the application does not answer),
 //	                 client_gone (the same, and the client left, or left the proxy in front), capture_gap, unknown
@@ -148,9 +149,11 @@
 //	                 proxy, proxy to node): side (front, node: on which of them the alert's server
 //	                 is), proxy and node ("ip:port" of both), leaks (true if sockets are left over
 //	                 on this side), paired (calls in flight that were found on the other side too),
-//	                 and on the node's side client_left (of them, those whose client left the proxy
-//	                 while the node goes on) and proxy_gave_up (those that the proxy answered by
-//	                 itself while the node goes on; then proxy_status, proxy_patience_seconds)
+//	                 and on the node's side queued (calls over their budget that the proxy has not
+//	                 passed on, since the node takes no more), client_left (of the paired ones,
+//	                 those whose client left the proxy while the node goes on) and proxy_gave_up
+//	                 (those that the proxy answered by itself while the node goes on; then
+//	                 proxy_status, proxy_patience_seconds)
 //
 // # summary
 //

@@ -127,6 +127,9 @@ func (r *Writer) pending(p *detect.Pending) {
 	l := &r.l
 	l.begin("pending")
 	r.head(p.RequestStart, p.Conn, p.Depth, &p.Flow, nil)
+	if p.Client.IsValid() && p.Client != p.Flow.Client.AddrPort() {
+		r.end("real_client", p.Client)
+	}
 	r.call(&p.Call)
 	r.wire("method", []byte(p.Method), maxMethod)
 	r.target([]byte(p.Target), false)

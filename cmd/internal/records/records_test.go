@@ -86,10 +86,15 @@ func one(r *Writer) {
 	r.Finding(&detect.Finding{At: a.At, Kind: detect.AlertChanged, Alert: &a})
 	worse := a
 	worse.At, worse.Severity = after(30*sec), detect.Critical
+	behind := call
+	behind.Client, behind.From = netip.MustParseAddrPort("203.0.113.9:0"), call.Client
+	worse.Evidence.Calls = []detect.CallRef{behind}
+	worse.Evidence.Leg = detect.Leg{Side: detect.NodeLeg, Proxy: netip.MustParseAddrPort("10.0.0.1:80"), Node: a.Server, Leaks: true, Paired: 30, Queued: 2, Left: 4, GaveUp: 20,
+		Status: 504, Patience: 60 * sec}
 	r.Finding(&detect.Finding{At: worse.At, Kind: detect.AlertChanged, Alert: &worse})
 	r.Finding(&detect.Finding{At: after(31 * sec), Kind: detect.CallPending, Pending: &detect.Pending{
 		Conn: 7, Flow: flow("192.0.2.8:1"), Depth: 1, Method: "POST", Target: "/?k=secret", Host: "node", RequestStart: after(0), RequestEnd: after(ms),
-		RequestBody: 40, Call: rules.Verdict{Command: gtta}, Age: 31 * sec, Cause: detect.CauseGone, Final: true}})
+		Client: netip.MustParseAddrPort("203.0.113.9:4000"), RequestBody: 40, Call: rules.Verdict{Command: gtta}, Age: 31 * sec, Cause: detect.CauseGone, Final: true}})
 	over := a
 	over.At, over.State, over.Evidence = after(32*sec), detect.Resolved, detect.Evidence{CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, FDLimit: -1}
 	r.Finding(&detect.Finding{At: over.At, Kind: detect.AlertChanged, Alert: &over})

@@ -111,6 +111,9 @@ func leg(l *detect.Leg) string {
 	if l.Paired > 0 {
 		s += fmt.Sprintf("; %s on both", plural(uint64(l.Paired), "call"))
 	}
+	if l.Queued > 0 {
+		s += fmt.Sprintf(", %d wait in the proxy", l.Queued)
+	}
 	if l.Left > 0 {
 		s += fmt.Sprintf(", client gone from %d", l.Left)
 	}
