@@ -14,7 +14,8 @@
 //
 // With one interface Next reads the ring directly, without a copy or a
 // goroutine. With several, a goroutine reads each ring into batches of its
-// own, of which there are few, and Next merges them by time.
+// own, at most 32 MiB of them, and Next merges them by time: what one has
+// captured waits there until the others have shown that theirs is not earlier.
 //
 // # Time
 //

@@ -40,11 +40,13 @@ type Options struct {
 	Promiscuous bool
 
 	// Timeout is how long the kernel may keep a block that is not full
-	// (0: 100ms).
+	// (0: 100ms, of several interfaces 20ms: what one has captured waits in
+	// memory until the others have shown that theirs is not earlier).
 	Timeout time.Duration
 	// Grace is how far a tick stays behind the clock, and how long one
-	// interface waits for another (0: 250ms). It must be longer than Timeout,
-	// or a tick would overtake packets.
+	// interface waits for another (0: 2.5 times Timeout, of several interfaces
+	// 4 times). It must be longer than Timeout, or a tick would overtake
+	// packets; the kernel's timer retires a block after twice that, at worst.
 	Grace time.Duration
 
 	Prober     Prober        // nil: no samples
@@ -78,10 +80,17 @@ func (o Options) withDefaults() Options {
 	if o.Buffer == 0 {
 		o.Buffer = 32 << 20
 	}
-	if o.Timeout == 0 {
+	several := len(o.Interfaces) > 1
+	switch {
+	case o.Timeout == 0 && several:
+		o.Timeout = 20 * time.Millisecond
+	case o.Timeout == 0:
 		o.Timeout = 100 * time.Millisecond
 	}
-	if o.Grace == 0 {
+	switch {
+	case o.Grace == 0 && several:
+		o.Grace = 4 * o.Timeout
+	case o.Grace == 0:
 		o.Grace = max(250*time.Millisecond, 5*o.Timeout/2)
 	}
 	if o.ProbeEvery == 0 {

@@ -224,7 +224,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 func TestMergeOrder(t *testing.T) {
 	m := &merge{lanes: make([]lane, 3), in: make(chan *batch, 16), quit: make(chan struct{})}
 	for i := range m.lanes {
-		m.lanes[i].free = make(chan *batch, 16)
+		m.lanes[i].free = &pool{have: make(chan struct{}, 16)}
 	}
 	send := func(from int, until int, at ...int) {
 		b := &batch{from: from, until: ms(until)}
@@ -276,5 +276,42 @@ func TestLossWantsTheTable(t *testing.T) {
 	s.opts.Prober = a
 	if list, err := items(t, s, 2); err != nil || a.times != 1 {
 		t.Errorf("%v, %v: the table was wanted %d times, want once", list, err, a.times)
+	}
+}
+
+// TestSilentInterfaceThrottlesNothing: packets wait in memory until a silent
+// interface has shown that it has no earlier ones. What a handle may keep must
+// last for that long at half a million packets a second, or its ring overflows.
+func TestSilentInterfaceThrottlesNothing(t *testing.T) {
+	o := Options{Interfaces: []string{"busy", "silent"}}.withDefaults()
+	f := frame{data: make([]byte, 300), length: 300}
+	p, kept := newPool(0), 0
+	for range batchesEach {
+		b := p.get(nil)
+		for b.room(len(f.data)) {
+			b.add(&f)
+			kept++
+		}
+	}
+	if rate := float64(kept) / (o.Grace + o.Timeout).Seconds(); rate < 500_000 {
+		t.Errorf("%d packets are kept for %v: %.0f a second", kept, o.Grace+o.Timeout, rate)
+	}
+}
+
+// TestPoolReusesTheLast: with little traffic few batches ever hold memory.
+func TestPoolReusesTheLast(t *testing.T) {
+	p := newPool(0)
+	first := p.get(nil)
+	p.put(first)
+	if again := p.get(nil); again != first {
+		t.Error("another batch came out than was put in last")
+	}
+	quit := make(chan struct{})
+	close(quit)
+	for range batchesEach - 1 {
+		p.get(nil)
+	}
+	if b := p.get(quit); b != nil {
+		t.Error("a batch came out of an empty pool")
 	}
 }
