@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"stallwatch/capture"
@@ -22,6 +23,7 @@ type Engine struct {
 	nextEval capture.Time
 	scratch  []float64
 	finished bool
+	ending   []int32 // by FinishPart: calls still to be reported
 }
 
 // Stats count what an Engine could not follow, since its start.
@@ -98,8 +100,20 @@ func (e *Engine) Loss(dst []Finding, at capture.Time, l capture.Loss) []Finding 
 
 // Advance fires everything that is due at or before now.
 func (e *Engine) Advance(dst []Finding, now capture.Time) []Finding {
+	dst, _ = e.AdvancePart(dst, now, math.MaxInt)
+	return dst
+}
+
+// AdvancePart is Advance in steps of some n findings: those about a hundred
+// thousand calls at once would take more room than the calls do. more means
+// that it has to be called again, with the same now, before anything else.
+func (e *Engine) AdvancePart(dst []Finding, now capture.Time, n int) (_ []Finding, more bool) {
 	e.life.out = dst
 	for e.due(now) {
+		if len(e.life.out) >= n {
+			dst, e.life.out = e.life.out, nil
+			return dst, true
+		}
 		if e.view.nextDue <= e.nextEval {
 			e.deadline(now)
 		} else {
@@ -112,7 +126,7 @@ func (e *Engine) Advance(dst []Finding, now capture.Time) []Finding {
 		e.now = max(e.now, now)
 	}
 	dst, e.life.out = e.life.out, nil
-	return dst
+	return dst, false
 }
 
 // due reports whether a deadline or an evaluation is due at now.
@@ -257,15 +271,27 @@ func (e *Engine) cut(dst []Finding, ev *httpreassembly.Event) []Finding {
 // still in flight is reported once more, oldest first. The end itself
 // resolves nothing. After it the Engine reports nothing more.
 func (e *Engine) Finish(dst []Finding, now capture.Time) []Finding {
-	dst = e.Advance(dst, now)
-	if e.finished {
-		return dst
-	}
-	for _, i := range e.view.callsByAge() {
-		dst = append(dst, e.view.pending(i, e.now, true))
-	}
-	e.finished = true
+	dst, _ = e.FinishPart(dst, now, math.MaxInt)
 	return dst
+}
+
+// FinishPart is Finish in steps of some n findings, as AdvancePart is.
+func (e *Engine) FinishPart(dst []Finding, now capture.Time, n int) (_ []Finding, more bool) {
+	if dst, more = e.AdvancePart(dst, now, n); more || e.finished {
+		return dst, more
+	}
+	if e.ending == nil {
+		e.ending = e.view.callsByAge()
+	}
+	for len(e.ending) > 0 {
+		if len(dst) >= n {
+			return dst, true
+		}
+		dst = append(dst, e.view.pending(e.ending[0], e.now, true))
+		e.ending = e.ending[1:]
+	}
+	e.ending, e.finished = nil, true
+	return dst, false
 }
 
 // Stats returns what the engine could not follow.

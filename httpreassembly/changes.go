@@ -18,9 +18,9 @@ const smallWindow = 512
 // choke notes that the receiver of dir has no room any more, or has again.
 func (t *Tracker) choke(c *conn, dir capture.Dir, at capture.Time) {
 	h := &c.half[dir]
-	h.choked = !h.choked
+	h.flags ^= choked
 	k := WindowOpened
-	if h.choked {
+	if h.has(choked) {
 		k = WindowClosed
 	}
 	e := t.event(&c.ident, at, k)
@@ -30,10 +30,10 @@ func (t *Tracker) choke(c *conn, dir capture.Dir, at capture.Time) {
 // resend notes that bytes of dir up to end came again.
 func (t *Tracker) resend(c *conn, dir capture.Dir, at capture.Time, end seq) {
 	h := &c.half[dir]
-	if h.resent || !end.after(h.acked) {
+	if h.has(resent) || !end.after(h.acked) {
 		return // the other end has them: an acknowledgement was lost, or late
 	}
-	h.resent = true
+	h.flags |= resent
 	e := t.event(&c.ident, at, Retransmitting)
 	e.Dir = dir
 }

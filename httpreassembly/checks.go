@@ -40,7 +40,7 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 	h, peer := &c.half[dir], &c.half[dir.Reverse()]
 	next := seq(s.Seq) == h.next && h.held == nil
 	bare := false
-	if s.Len() > 0 && (dir == capture.ToServer || !next) || peer.started && seq(s.Ack).after(peer.next) {
+	if s.Len() > 0 && (dir == capture.ToServer || !next) || peer.has(started) && seq(s.Ack).after(peer.next) {
 		switch s.Sum() {
 		case capture.Bad:
 			t.corruption(c, dir, s)
@@ -75,7 +75,7 @@ func (c *conn) doubtful(s *capture.Segment) bool {
 		return false
 	}
 	ack, end := seq(s.Ack), seq(s.Seq)+seq(s.Len())
-	return s.Signed || ack.after(peer.next) || h.announced && end.after(h.edge) ||
+	return s.Signed || ack.after(peer.next) || h.has(announced) && end.after(h.edge) ||
 		int64(peer.acked.sub(ack)) > min(int64(peer.window), c.bytes[capture.ToClient])
 }
 
@@ -98,12 +98,13 @@ func (t *Tracker) doubt(c *conn, dir capture.Dir, s *capture.Segment) {
 // from segments that begin at or below what was acknowledged last. A stale
 // segment that brings nothing new is a plain duplicate and not judged.
 func (h *half) stale(s *capture.Segment) bool {
-	if h.hasTS && int32(s.TSVal-h.tsRecent) < -pawsWindow {
+	if h.has(hasTS) && int32(s.TSVal-h.tsRecent) < -pawsWindow {
 		end := seq(s.Seq) + seq(s.Len())
-		return end.after(h.next) || s.Flags.Has(capture.FIN) && end == h.next && !h.finDone
+		return end.after(h.next) || s.Flags.Has(capture.FIN) && end == h.next && !h.has(finDone)
 	}
-	if !seq(s.Seq).after(h.acked) && (!h.hasTS || int32(s.TSVal-h.tsRecent) > 0) {
-		h.tsRecent, h.hasTS = s.TSVal, true
+	if !seq(s.Seq).after(h.acked) && (!h.has(hasTS) || int32(s.TSVal-h.tsRecent) > 0) {
+		h.tsRecent = s.TSVal
+		h.flags |= hasTS
 	}
 	return false
 }
@@ -137,7 +138,7 @@ const slackWindow = 1 << 16
 // receiver tells of bytes beyond a hole (SACK), their end and, after a FIN,
 // the FIN itself count as well.
 func (h *half) resets(q seq, sacks bool) bool {
-	if !h.started {
+	if !h.has(started) {
 		return true
 	}
 	low, high := h.acked, h.next
@@ -150,5 +151,5 @@ func (h *half) resets(q seq, sacks bool) bool {
 	if sacks && h.beyond() && q == h.held.pieces[len(h.held.pieces)-1].end() {
 		return true
 	}
-	return h.finDone && q == h.fin
+	return h.has(finDone) && q == h.fin
 }

@@ -8,13 +8,14 @@ func (t *Tracker) fin(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
 	at := seq(s.Seq) + seq(s.Len())
 	switch {
-	case h.hasFIN || at.before(h.next):
+	case h.has(hasFIN) || at.before(h.next):
 		t.stats.Retransmitted++
 		return
 	case at != h.next:
 		t.stats.OutOfOrder++
 	}
-	h.fin, h.hasFIN = at, true
+	h.fin = at
+	h.flags |= hasFIN
 	c.history.note(dir, 'f')
 	t.checkFIN(c, dir, s.At)
 	if c.has(used) {
@@ -25,23 +26,24 @@ func (t *Tracker) fin(c *conn, dir capture.Dir, s *capture.Segment) {
 // checkFIN ends a direction whose FIN is reached.
 func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 	h := &c.half[dir]
-	if !h.hasFIN || h.finDone || h.next != h.fin {
+	if !h.has(hasFIN) || h.has(finDone) || h.next != h.fin {
 		return
 	}
-	h.finDone = true
+	h.flags |= finDone
 	h.next++
 	if h.held != nil { // beyond the end
 		t.discard(h.held)
 	}
 	t.finished(c, dir, at)
-	if c.half[dir.Reverse()].finDone {
+	if c.half[dir.Reverse()].has(finDone) {
 		t.closed(c, at, side(dir), ByFIN)
 		return
 	}
 	e := t.event(&c.ident, at, HalfClosed)
 	e.By = side(dir)
 	if dir == capture.ToServer {
-		c.closeWait = at
+		c.mark = at
+		c.flags |= clientFIN
 		t.setState(c, StateHalfClosed)
 	} else {
 		t.setState(c, StateServerClosed)
@@ -165,11 +167,13 @@ func (t *Tracker) summary(c *conn) *Connection {
 	*s = Connection{
 		Opened:    capture.Time(c.conn),
 		State:     c.state,
-		Exchanges: c.exchanges,
+		Exchanges: int(c.exchanges),
 		Bytes:     c.bytes,
 		Packets:   c.packets,
-		CloseWait: c.closeWait,
 		History:   t.histories.text(&c.history),
+	}
+	if c.has(clientFIN) {
+		s.CloseWait = c.mark
 	}
 	if c.has(spoken) {
 		s.Protocol = c.speaks()

@@ -2,28 +2,26 @@ package httpreassembly
 
 import "stallwatch/capture"
 
-// conn is a connection. Without buffers it is about 300 bytes: a million idle
-// ones are within what the tool promises.
+// conn is a connection: 280 bytes, and without buffers an idle one takes
+// nothing besides. A million of them are within what the tool promises.
 type conn struct {
 	ident
 	msgs   *messages // nil: rested holds
 	rested rested
 	half   [2]half // by the direction of their bytes
 
-	last      capture.Time // of the latest packet
-	mark      capture.Time // SYN, then SYN-ACK, then the reset that made it a zombie
-	closeWait capture.Time
-	reuseAt   capture.Time // a SYN on these ports waits for the server's reaction since; zero: none does
-	reuse     seq          // that SYN's sequence number
-	isn       seq          // the client's SYN; valid iff hasISN
+	last    capture.Time // of the latest packet
+	mark    capture.Time // SYN, then SYN-ACK, then the client's FIN (clientFIN), then the reset that made it a zombie
+	reuseAt capture.Time // a SYN on these ports waits for the server's reaction since; zero: none does
+	reuse   seq          // that SYN's sequence number
+	isn     seq          // the client's SYN; valid iff hasISN
 
 	bytes     [2]int64
 	packets   [2]int64
-	exchanges int
+	exchanges uint32
 
-	prev, next *conn // in the list of its class, or next in the free list
-	hash       uint32
-	timer      int32 // index in the timers' heap; -1: none
+	prev, next uint32 // in the list of its class, or next in the free list: places in the slab
+	timer      int32  // index in the timers' heap; -1: none
 
 	history history
 	odd     uint16 // oddities reported, as bits: each is told once a connection
@@ -44,6 +42,7 @@ const (
 	distrusted                        // the client acknowledged bytes that the server never sent
 	detached                          // not in the flow table any more
 	summed                            // the client's SYN had a whole checksum: its host leaves none to a network card
+	clientFIN                         // the client half-closed it, at mark
 	spoken                            // payload came, or is known to be missing
 	sack                              // both ends offered selective acknowledgement
 )

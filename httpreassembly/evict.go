@@ -12,46 +12,55 @@ const (
 	numClasses
 )
 
-// list is a class's connections, longest in it first.
+// list is a class's connections, longest in it first, by their places in the
+// slab; 0: none.
 type list struct {
-	head, tail *conn
+	head, tail uint32
 	n          int
 }
 
-func (l *list) push(c *conn) {
-	c.prev, c.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = c
+func (l *list) push(sl *slab, c *conn) {
+	c.prev, c.next = l.tail, 0
+	if l.tail != 0 {
+		sl.at(l.tail).next = c.ref
 	} else {
-		l.head = c
+		l.head = c.ref
 	}
-	l.tail = c
+	l.tail = c.ref
 	l.n++
 }
 
-func (l *list) remove(c *conn) {
-	if c.prev != nil {
-		c.prev.next = c.next
+func (l *list) remove(sl *slab, c *conn) {
+	if c.prev != 0 {
+		sl.at(c.prev).next = c.next
 	} else {
 		l.head = c.next
 	}
-	if c.next != nil {
-		c.next.prev = c.prev
+	if c.next != 0 {
+		sl.at(c.next).prev = c.prev
 	} else {
 		l.tail = c.prev
 	}
-	c.prev, c.next = nil, nil
+	c.prev, c.next = 0, 0
 	l.n--
+}
+
+// first returns the connection that is longest in l; nil: there is none.
+func (l *list) first(sl *slab) *conn {
+	if l.head == 0 {
+		return nil
+	}
+	return sl.at(l.head)
 }
 
 // classify moves c to the end of class k.
 func (t *Tracker) classify(c *conn, k class) {
 	if c.class != 0 {
-		t.lists[c.class].remove(c)
+		t.lists[c.class].remove(&t.table.slab, c)
 	}
 	c.class = k
 	if k != 0 {
-		t.lists[k].push(c)
+		t.lists[k].push(&t.table.slab, c)
 	}
 }
 
@@ -66,13 +75,13 @@ func (t *Tracker) room() bool {
 	if t.count < t.opts.MaxConns {
 		return true
 	}
-	if c := t.lists[halfOpen].head; c != nil {
+	if c := t.lists[halfOpen].first(&t.table.slab); c != nil {
 		t.stats.EvictedHalfOpen++
 		t.closed(c, t.now, Nobody, ByEviction)
 		return true
 	}
 	for {
-		c := t.lists[live].head
+		c := t.lists[live].first(&t.table.slab)
 		switch {
 		case c == nil:
 			t.stats.Unadmitted++

@@ -12,16 +12,30 @@ type half struct {
 	tsRecent uint32 // valid iff hasTS
 	window   uint32 // the receiver's window in bytes, as announced last
 	edge     seq    // the receiver announced room before it; valid iff announced
+	scale    uint8  // shift of the windows that this direction's sender announces
+	flags    halfFlags
 	gapDue   capture.Time
 	held     *reorder // nil unless bytes beyond a hole are buffered
-	scale    uint8    // shift of the windows that this direction's sender announces
-
-	started, hasFIN, finDone, hasUrgent, hasTS, announced bool
-	resent, choked                                        bool // Retransmitting, WindowClosed was sent and its end was not
 }
 
+type halfFlags uint8
+
+const (
+	started   halfFlags = 1 << iota // next is valid
+	hasFIN                          // the sender's FIN was seen, perhaps beyond a hole
+	finDone                         // and it is reached
+	hasUrgent                       // urgent is valid
+	hasTS                           // tsRecent is valid
+	announced                       // edge is valid
+	resent                          // Retransmitting was sent and its end was not
+	choked                          // WindowClosed was sent and its end was not
+)
+
+func (h *half) has(f halfFlags) bool { return h.flags&f != 0 }
+
 func (h *half) start(q seq) {
-	h.next, h.acked, h.started = q, q, true
+	h.next, h.acked = q, q
+	h.flags |= started
 }
 
 // option takes the window scale of a SYN or SYN-ACK.
@@ -35,8 +49,9 @@ func (h *half) option(s *capture.Segment) {
 // announce takes a window of the receiver. The right edge never moves back
 // (RFC 9293 section 3.8.6).
 func (h *half) announce(edge seq) {
-	if !h.announced || edge.after(h.edge) {
-		h.edge, h.announced = edge, true
+	if !h.has(announced) || edge.after(h.edge) {
+		h.edge = edge
+		h.flags |= announced
 	}
 }
 
@@ -45,7 +60,7 @@ func (h *half) beyond() bool { return h.held != nil && len(h.held.pieces) > 0 }
 
 // broken reports whether something is known to be missing.
 func (h *half) broken() bool {
-	return h.beyond() || h.hasFIN && !h.finDone || h.acked.after(h.next)
+	return h.beyond() || h.has(hasFIN) && !h.has(finDone) || h.acked.after(h.next)
 }
 
 // maxJump bounds how far an acknowledgement may lie beyond what was captured:
@@ -55,12 +70,12 @@ const maxJump = 1 << 30
 // acknowledge takes what s says about the other direction's bytes.
 func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 	p, ack := &c.half[dir.Reverse()], seq(s.Ack)
-	if !p.started {
+	if !p.has(started) {
 		p.start(ack)
 	}
 	p.window = uint32(s.Window) << c.half[dir].scale
 	p.announce(ack + seq(p.window))
-	if room := uint32(s.Window) << c.half[dir].scale; (room < smallWindow) != p.choked {
+	if room := uint32(s.Window) << c.half[dir].scale; (room < smallWindow) != p.has(choked) {
 		t.choke(c, dir.Reverse(), s.At)
 	}
 	if dir == capture.ToClient && !c.has(confirmed) && (s.Len() > 0 || ack.after(p.acked)) {
@@ -74,8 +89,8 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 	case ack.sub(p.next) <= 0:
 		p.acked = ack
-		if p.resent {
-			p.resent = false
+		if p.has(resent) {
+			p.flags &^= resent
 			e := t.event(&c.ident, s.At, Acknowledged)
 			e.Dir = dir.Reverse()
 		}
@@ -108,7 +123,7 @@ func (t *Tracker) contradict(c *conn, dir capture.Dir, s *capture.Segment) {
 // segment: no copy, no allocation.
 func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
-	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.hasFIN && !h.hasUrgent && !s.Flags.Has(capture.URG) {
+	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.has(hasFIN|hasUrgent) && !s.Flags.Has(capture.URG) {
 		h.next += seq(len(s.Payload))
 		t.deliver(c, dir, s.At, s.Payload)
 		if h.gapDue != 0 {
@@ -129,10 +144,11 @@ func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 func (t *Tracker) noteUrgent(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
 	at := seq(s.Seq) + seq(max(s.Urgent, 1)) - 1
-	if at.before(h.next) || h.hasUrgent && !at.after(h.urgent) {
+	if at.before(h.next) || h.has(hasUrgent) && !at.after(h.urgent) {
 		return
 	}
-	h.urgent, h.hasUrgent = at, true
+	h.urgent = at
+	h.flags |= hasUrgent
 	t.oddity(c, s.At, dir, UrgentData, "")
 }
 
@@ -148,7 +164,7 @@ func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 		return
 	}
-	if h.hasFIN && p.end().after(h.fin) {
+	if h.has(hasFIN) && p.end().after(h.fin) {
 		t.oddity(c, s.At, dir, DataAfterFin, "")
 		if !p.keep(h.fin) {
 			return
@@ -176,8 +192,8 @@ func (t *Tracker) take(c *conn, dir capture.Dir, at capture.Time, p *piece) {
 	p.skip(h.next)
 	i := int(h.urgent.sub(p.start))
 	h.next = p.end()
-	if h.hasUrgent && i >= 0 && i < len(p.data) {
-		h.hasUrgent = false
+	if h.has(hasUrgent) && i >= 0 && i < len(p.data) {
+		h.flags &^= hasUrgent
 		t.deliver(c, dir, at, p.data[:i])
 		t.deliver(c, dir, at, p.data[i+1:])
 	} else {
@@ -222,12 +238,13 @@ func (t *Tracker) giveUp(c *conn, dir capture.Dir, at capture.Time) {
 // bridge goes over the first hole of dir.
 func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
 	h := &c.half[dir]
-	if h.finDone { // acknowledged beyond its FIN: nonsense
+	if h.has(finDone) { // acknowledged beyond its FIN: nonsense
 		h.acked = h.next
 		return
 	}
-	if !h.hasFIN && !h.beyond() && h.acked == h.next+1 {
-		h.fin, h.hasFIN = h.next, true
+	if !h.has(hasFIN) && !h.beyond() && h.acked == h.next+1 {
+		h.fin = h.next
+		h.flags |= hasFIN
 	}
 	edge, claimed := h.acked, h.acked.after(h.next)
 	if h.beyond() && (!claimed || h.held.pieces[0].start.before(edge)) {
@@ -235,7 +252,7 @@ func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
 	} else if !claimed {
 		edge = h.fin
 	}
-	if h.hasFIN && edge.after(h.fin) {
+	if h.has(hasFIN) && edge.after(h.fin) {
 		edge = h.fin
 	}
 	if n := edge.sub(h.next); n > 0 {

@@ -9,7 +9,7 @@ import "stallwatch/capture"
 // bounds it to 17. Zeek's t for retransmission is left out: a packet captured
 // twice looks the same, and must change nothing but a counter.
 type history struct {
-	letters [20]byte
+	letters [17]byte
 	n       uint8
 }
 

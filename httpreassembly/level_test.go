@@ -56,10 +56,12 @@ func levelsOf(t *testing.T, o Options) (levels []int64, tr *Tracker) {
 		for _, n := range []int{k, 1000 + k} {
 			w.send(clientEnd(n), serverEnd, capture.RST, at[k], 0, "")
 			if n != k {
-				c := w.tr.lists[live].head
-				for ; c != nil && c.flow.Client != clientEnd(n); c = c.next {
+				ref := w.tr.lists[live].head
+				for ref != 0 && w.tr.table.slab.at(ref).flow.Client != clientEnd(n) {
+					ref = w.tr.table.slab.at(ref).next
 				}
-				if c != nil {
+				if ref != 0 {
+					c := w.tr.table.slab.at(ref)
 					w.send(clientEnd(n), serverEnd, capture.RST, uint32(c.half[0].next), 0, "")
 				}
 			}

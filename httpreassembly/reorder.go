@@ -252,7 +252,7 @@ func (t *Tracker) drain(c *conn, dir capture.Dir, at capture.Time) {
 		p := r.pieces[n]
 		n++
 		if p.end().after(h.next) {
-			if !h.hasFIN || !p.end().after(h.fin) || p.keep(h.fin) {
+			if !h.has(hasFIN) || !p.end().after(h.fin) || p.keep(h.fin) {
 				t.take(c, dir, at, &p)
 			}
 		}

@@ -27,6 +27,7 @@ type ident struct {
 	conn ConnID
 	flow capture.Flow
 	ref  uint32 // of the slab, from 1
+	hash uint32 // of flow, as the table has it
 }
 
 // emit appends an Event.

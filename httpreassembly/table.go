@@ -49,10 +49,11 @@ func (tb *table) add(c *conn) { tb.index.add(slot{c.hash, c.ref}) }
 func (tb *table) remove(c *conn) { tb.index.remove(slot{c.hash, c.ref}) }
 
 // slab keeps connections in blocks, so that a million of them are four
-// thousand objects to the garbage collector and never move.
+// thousand objects to the garbage collector and never move. Their places are
+// numbered from 1.
 type slab struct {
 	blocks []*[slabBlock]conn
-	free   *conn
+	free   uint32 // the first of those that are free, linked by next; 0: none
 }
 
 const slabBlock = 256
@@ -64,19 +65,18 @@ func (sl *slab) at(ref uint32) *conn {
 
 // get returns a cleared connection.
 func (sl *slab) get() *conn {
-	if sl.free == nil {
+	if sl.free == 0 {
 		sl.extend()
 	}
-	c := sl.free
+	c := sl.at(sl.free)
 	sl.free = c.next
-	ref := c.ref
-	*c = conn{ident: ident{ref: ref}, timer: -1, flags: used}
+	*c = conn{ident: ident{ref: c.ref}, timer: -1, flags: used}
 	return c
 }
 
 func (sl *slab) put(c *conn) {
 	*c = conn{ident: ident{ref: c.ref}, timer: -1, next: sl.free}
-	sl.free = c
+	sl.free = c.ref
 }
 
 func (sl *slab) extend() {
@@ -85,7 +85,7 @@ func (sl *slab) extend() {
 	for i := slabBlock - 1; i >= 0; i-- {
 		b[i].ref = uint32((len(sl.blocks)-1)*slabBlock + i + 1)
 		b[i].next = sl.free
-		sl.free = &b[i]
+		sl.free = b[i].ref
 	}
 }
 

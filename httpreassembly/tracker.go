@@ -220,7 +220,7 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 			return
 		}
 	}
-	if !h.started {
+	if !h.has(started) {
 		h.start(seq(s.Seq))
 	}
 	switch t.judge(c, dir, s) {

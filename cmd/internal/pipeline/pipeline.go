@@ -194,8 +194,10 @@ func (p *Pipeline) Flush() {
 func (p *Pipeline) Finish(now capture.Time) {
 	p.Flush()
 	p.advance(now)
-	p.findings = p.engine.Finish(p.findings[:0], now)
-	p.report()
+	for more := true; more; {
+		p.findings, more = p.engine.FinishPart(p.findings[:0], now, findingsAtOnce)
+		p.report()
+	}
 	for more := true; more; {
 		more = p.finishPart(now)
 	}
@@ -229,9 +231,14 @@ func (p *Pipeline) advance(now capture.Time) {
 	for _, sh := range p.shards {
 		sh.recycle()
 	}
-	p.findings = p.engine.Advance(p.findings[:0], now)
-	p.report()
+	for more := true; more; {
+		p.findings, more = p.engine.AdvancePart(p.findings[:0], now, findingsAtOnce)
+		p.report()
+	}
 }
+
+// findingsAtOnce findings are told before more are made.
+const findingsAtOnce = 256
 
 // merge hands the shards' events on in the order of a single shard: by At,
 // deadlines before packets, then by Conn.
