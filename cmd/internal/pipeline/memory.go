@@ -15,14 +15,15 @@ const (
 	// fixedCost is what does not depend on the traffic: rules, code's data,
 	// metrics, a round's arena.
 	fixedCost = 20 << 20
-	// connCost is a connection: its state and HTTP half, its places in the
-	// flow table and the timers, and its entry among the detectors'.
-	connCost = 900
+	// connCost is a connection: its state and, while a message is in progress,
+	// HTTP half, its places in the flow table and the timers, and its entry
+	// among the detectors'.
+	connCost = 640
 	// callCost is a call in flight: its exchange and text, verdict, and the
 	// detectors' entry.
 	callCost = 1400
-	// tombCost is an ended connection that is remembered, in a map and a ring.
-	tombCost = 200
+	// tombCost is an ended connection that is remembered, in a ring and an index.
+	tombCost = 120
 	// scanCost is a content that is read while it comes (rules.Scan).
 	scanCost = 3 << 10
 	// fragCost is a datagram that waits for fragments, without its bytes.
