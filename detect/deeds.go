@@ -126,9 +126,8 @@ func (d *deeds) blame(a *Alert, at capture.Time) {
 // asked looks at what a request asks for.
 func (v *view) asked(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
 	x := ev.Exchange
-	foreign := !v.trusted(client)
 	if x.RequestBody > int64(v.o.OversizedRequest.Body) || verdict.Shape.Params() > 0 && v.longList(x, verdict) {
-		if foreign {
+		if !v.trusted(client) {
 			d := n.did(oversized, ev.At, client)
 			d.most = max(d.most, float64(x.RequestBody))
 			d.call(x, verdict, ev.At, client)
@@ -137,13 +136,13 @@ func (v *view) asked(n *node, ev *httpreassembly.Event, verdict *rules.Verdict, 
 	if verdict.DuplicateKey || verdict.Shape.Params() > 0 {
 		v.parameters(n, ev, verdict, client)
 	}
-	if verdict.Command.Pow && foreign && !verdict.Bare() {
+	if verdict.Command.Pow && !verdict.Bare() && !v.trusted(client) {
 		n.did(powAsked, ev.At, client).call(x, verdict, ev.At, client)
 	}
 	if verdict.Malformed && x.RequestBody > 0 {
 		n.did(malformed, ev.At, client).call(x, verdict, ev.At, client)
 	}
-	if verdict.Raw != "" && verdict.Command.Name == rules.Other && foreign && v.strangeName(n, verdict.Raw, ev.At) {
+	if verdict.Raw != "" && verdict.Command.Name == rules.Other && !v.trusted(client) && v.strangeName(n, verdict.Raw, ev.At) {
 		n.did(unknownName, ev.At, client).call(x, verdict, ev.At, client)
 	}
 }

@@ -144,15 +144,24 @@ func (v *view) isLocal(a netip.Addr) bool {
 
 // find returns the node of a server, or the one for all others.
 func (v *view) find(server capture.Endpoint) *node {
-	if v.last != nil && v.lastServer == server {
-		return v.last
+	for i := range v.recent {
+		if r := &v.recent[i]; r.node != nil && r.server.Is(&server) {
+			return r.node
+		}
 	}
 	n := v.byServer[v.nodeKey(server)]
 	if n == nil {
 		return v.others
 	}
-	v.last, v.lastServer = n, server
+	v.recent[v.found%len(v.recent)] = recentNode{server, n}
+	v.found++
 	return n
+}
+
+// recentNode is a server that find found: there are few, one or two a node.
+type recentNode struct {
+	server capture.Endpoint
+	node   *node
 }
 
 // findOrAdd returns the node of a server and makes it if there is room.
@@ -202,5 +211,5 @@ func (v *view) removeNode(i int) {
 	n.gone = true
 	delete(v.byServer, v.nodeKey(capture.EndpointOf(n.server)))
 	v.nodes = append(v.nodes[:i], v.nodes[i+1:]...)
-	v.last = nil
+	clear(v.recent[:])
 }

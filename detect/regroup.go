@@ -15,7 +15,7 @@ func (v *view) regroup() {
 	nodes := v.nodes
 	v.nodes = nil
 	v.byServer = make(map[capture.Endpoint]*node)
-	v.last = nil
+	clear(v.recent[:])
 	for _, n := range nodes {
 		key := v.nodeKey(capture.EndpointOf(n.server))
 		if into := v.byServer[key]; into != nil {

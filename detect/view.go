@@ -32,8 +32,8 @@ type view struct {
 	others       *node
 	byServer     map[capture.Endpoint]*node
 	local        map[netip.Addr]struct{}
-	last         *node // the find before
-	lastServer   capture.Endpoint
+	recent       [4]recentNode // the finds before
+	found        int           // how many of them were looked up
 	nodeIDs      int32
 	nextEviction capture.Time
 
@@ -231,21 +231,23 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	v.legAnswered(ev)
 	n.answered(ev.At)
 	n.served = max(n.served, ev.Conn)
-	if ci := v.look(ev); ci != none {
+	ci := v.look(ev)
+	if ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
-			cell := v.calls.at(i).node.cell(v.calls.at(i).verdict.Command)
+			c := v.calls.at(i)
+			cell := c.node.cell(c.verdict.Command)
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
-			cell.learn(ev.At, ev.At.Sub(v.calls.at(i).since))
+			cell.learn(ev.At, ev.At.Sub(c.since))
 			v.endCall(i)
 		}
 	}
 	if verdict == nil { // the request is not whole yet
-		if ci := v.connAt(ev, n); ci != none {
+		if ci = v.connAt(ev, n); ci != none {
 			v.conns.at(ci).early = int32(ev.Exchange.Depth)
 		}
 	}
-	if ci := v.look(ev); ci != none {
+	if ci != none {
 		v.conns.at(ci).answering = true
 		v.reacted(ci, ev.At)
 	}

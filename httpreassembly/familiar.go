@@ -108,7 +108,7 @@ type familiarSlot struct {
 
 // keys are the slots of a connection, by direction.
 func (fs *familiars) keys(flow *capture.Flow) (k [2]uint8) {
-	for d, a := range [2][16]byte{flow.Client.Addr().As16(), flow.Server.Addr().As16()} {
+	for d, a := range [2][16]byte{flow.Client.As16(), flow.Server.As16()} {
 		hi, lo := bits.Mul64(binary.LittleEndian.Uint64(a[:8])^binary.LittleEndian.Uint64(a[8:]), 0x9e3779b97f4a7c15)
 		k[d] = uint8(hi^lo) % familiarSlots
 	}
