@@ -106,12 +106,6 @@ func (e Endpoint) IsValid() bool { return e.family != 0 }
 // String returns e as netip.AddrPort's String does.
 func (e Endpoint) String() string { return e.AddrPort().String() }
 
-// Hash mixes e with seed, which makes it hard to find Endpoints of one hash.
-func (e *Endpoint) Hash(seed uint64) uint64 {
-	hi, lo := e.words()
-	return Mix(Mix(hi^seed, lo^0xa0761d6478bd642f)^uint64(e.port), seed^0x8ebc6af09c88c6e3)
-}
-
 // Is reports whether e and f are the same; it is == without a call.
 func (e *Endpoint) Is(f *Endpoint) bool {
 	ehi, elo := e.words()
@@ -125,8 +119,23 @@ func (e *Endpoint) words() (hi, lo uint64) {
 	return binary.LittleEndian.Uint64(e.ip[:8]), binary.LittleEndian.Uint64(e.ip[8:])
 }
 
-// Mix is the multiply-and-fold step of wyhash.
-func Mix(a, b uint64) uint64 {
+// Hash hashes the two ends of s, to the same value in both directions. Who
+// does not know seed cannot find segments of one hash: every factor of a
+// product has a part of it that he would have to meet.
+func (s *Segment) Hash(seed uint64) uint64 {
+	other := bits.RotateLeft64(seed, 32) ^ 0xa0761d6478bd642f
+	a, b := s.Src.mix(seed, other), s.Dst.mix(seed, other)
+	p, q := uint64(s.Src.port), uint64(s.Dst.port)
+	return mix(a+b^(p+q)*0x9e3779b97f4a7c15^p^q, seed^0xe7037ed1a0b428db)
+}
+
+func (e *Endpoint) mix(seed, other uint64) uint64 {
+	hi, lo := e.words()
+	return mix(hi^seed, lo^other)
+}
+
+// mix is the multiply-and-fold step of wyhash.
+func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo
 }

@@ -23,7 +23,7 @@ func (tb *table) init() {
 	tb.index.init(1024)
 }
 
-func (tb *table) hash(s *capture.Segment) uint32 { return uint32(pair(s, tb.seed) >> 32) }
+func (tb *table) hash(s *capture.Segment) uint32 { return uint32(s.Hash(tb.seed) >> 32) }
 
 // find returns the connection of s and the direction of s on it.
 func (tb *table) find(h uint32, s *capture.Segment) (*conn, capture.Dir) {
@@ -92,11 +92,6 @@ func (sl *slab) extend() {
 // Shard returns which of n trackers has to get s: the same for both
 // directions of a connection, in every run.
 func Shard(s *capture.Segment, n int) int {
-	hi, _ := bits.Mul64(pair(s, 0x9e3779b97f4a7c15), uint64(n))
+	hi, _ := bits.Mul64(s.Hash(0x9e3779b97f4a7c15), uint64(n))
 	return int(hi)
-}
-
-// pair hashes the two ends of s, in either order to the same value.
-func pair(s *capture.Segment, seed uint64) uint64 {
-	return capture.Mix(s.Src.Hash(seed)+s.Dst.Hash(seed), seed^0xe7037ed1a0b428db)
 }
