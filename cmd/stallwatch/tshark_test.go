@@ -28,7 +28,7 @@ func TestTsharkAgrees(t *testing.T) {
 			t.Parallel()
 			file := unpacked(t, name)
 			for _, port := range []string{"14265", "14267"} {
-				want := tsharkMessages(t, file, port)
+				want := tsharkMessages(t, file, port, wholeBodies[name] != "")
 				got := stallwatchMessages(t, file, port)
 				compare(t, port, got, want)
 			}
@@ -83,11 +83,17 @@ func compare(t *testing.T, port string, got, want map[string][]string) {
 	t.Logf("port %s: %d exchanges on %d connections, %d differ", port, n, len(want), wrong)
 }
 
+// wholeBodies are the captures for which tshark has to put contents together,
+// and why. Elsewhere an exchange counts from its head on, as with stallwatch.
+var wholeBodies = map[string]string{
+	"proxy_leaks": "the proxy writes head and content apart: without the content tshark 4.0 takes the next head of the connection for more of it",
+}
+
 // tsharkMessages lists the exchanges of a port by client address.
-func tsharkMessages(t *testing.T, file, port string) map[string][]string {
+func tsharkMessages(t *testing.T, file, port string, whole bool) map[string][]string {
 	t.Helper()
 	out, err := exec.Command("tshark", "-r", file, "-d", "tcp.port=="+port+",http", "-o", "http.decompress_body:FALSE",
-		"-o", "http.desegment_body:FALSE", // an exchange counts from its head on, as with stallwatch
+		"-o", "http.desegment_body:"+strings.ToUpper(strconv.FormatBool(whole)),
 		"-Y", "http.request or http.response or tcp.flags.syn == 1 or tcp.flags.fin == 1", "-T", "json", "-J", "frame ip ipv6 tcp http", "-e", "frame.number", "-e", "ip.src", "-e", "ip.dst", "-e", "ipv6.src", "-e", "ipv6.dst",
 		"-e", "tcp.srcport", "-e", "tcp.dstport", "-e", "tcp.flags.fin", "-e", "tcp.flags.syn",
 		"-e", "http.request.method", "-e", "http.request.uri", "-e", "http.request.version", "-e", "http.response.code", "-e", "http.content_length").Output()
