@@ -254,7 +254,7 @@ func TestWatchSeesAContainer(t *testing.T) {
 		return
 	}
 	const port = ":27182" // nobody else's: the node is looked for on the whole machine
-	node := startNode(t, demo.NodeOptions{Listen: netip.MustParseAddrPort("0.0.0.0"+port), FDLimit: 200,
+	node := startNode(t, demo.NodeOptions{Listen: netip.MustParseAddrPort("0.0.0.0" + port), FDLimit: 200,
 		Wrap: []string{"unshare", "--net", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child"}})
 	pid := onlyChild(t, node.PID)
 	inside := fmt.Sprintf("nsenter --net=/proc/%d/ns/net ", pid)
