@@ -19,7 +19,11 @@ func (l *Leg) words(inFlight int) string {
 			return fmt.Sprintf("; the proxy %s stands in front of it, but none of its calls in flight came that way: they pass the proxy by", l.Proxy)
 		}
 		var s strings.Builder
-		fmt.Fprintf(&s, "; behind the proxy %s, which passed on %d of its %d calls in flight", l.Proxy, l.Paired, inFlight)
+		share := fmt.Sprintf("%d of its %d", l.Paired, inFlight)
+		if l.Paired == inFlight {
+			share = fmt.Sprintf("all of its %d", inFlight)
+		}
+		fmt.Fprintf(&s, "; behind the proxy %s, which passed on %s calls in flight", l.Proxy, share)
 		if l.Queued > 0 {
 			fmt.Fprintf(&s, "; %d that it has not passed on are over their budget too", l.Queued)
 		}

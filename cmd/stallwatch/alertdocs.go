@@ -7,19 +7,19 @@ type alertDoc struct{ means, evidence, todo string }
 var alertDocs = map[string]alertDoc{
 	"CallStalled": {
 		"calls are in flight longer than their budget. Of commands that wait for each other (a lock group, or all when the workers are taken) the oldest call is the culprit, the others are victims.",
-		"the culprit and the oldest victims with client, age and shape of parameters; how many are in flight; which clients they come from.",
-		"look at the culprit's command and clients; refuse or limit that command in front of the node; `stallwatch advise` writes the lines for HAProxy, nginx and the node. Restarting the node frees it until the next such call."},
+		"the culprit and the oldest victims with client, age and shape of parameters; how many are in flight; which clients they come from. With both sides of a reverse proxy captured: the leg on which it hangs (what waits on the proxy for the node is counted to the node's stall), from how many calls the client left, how many the proxy gave up (504) while the node computes on.",
+		"look at the culprit's command and clients; refuse or limit that command in front of the node; `stallwatch advise` writes the lines for HAProxy, nginx and the node. Restarting the node frees it until the next such call. Behind a proxy bound what it passes on at once (`maxconn`, `max_conns`), and let it wait longer than the node works: it does not count what it gave up."},
 	"NodeUnresponsive": {
 		"calls wait and the node answers nobody: all workers are taken, the process is stopped, or the machine is away.",
 		"how many wait, how long nothing was answered, the oldest calls.",
 		"if CallStalled fires too, treat its culprit first; else look at the process (stopped, collecting garbage, out of memory) and at the machine."},
 	"CloseWaitBuildup": {
 		"sockets that their clients closed pile up, since the node is not done with their calls: each holds a descriptor.",
-		"the count on the wire and, apart from it, in the kernel's table; which commands and clients hold them; growth.",
-		"refuse the command that holds them; raise LimitNOFILE to win time; the sockets go when the calls end or the process does."},
+		"the count on the wire and, apart from it, in the kernel's table; which commands and clients hold them; growth. With both sides of a reverse proxy captured: the leg that leaks, the node's (sockets of the node to the proxy) or the front one (sockets of the proxy to its clients), and whether their calls hang behind the proxy or it is the proxy that does not close.",
+		"refuse the command that holds them; raise LimitNOFILE to win time; the sockets go when the calls end or the process does. On the front leg of a proxy: HAProxy's `option abortonclose` and a short `timeout client-fin`; a proxy that leaks by itself is reloaded."},
 	"DescriptorExhaustion": {
 		"open descriptors are near their limit, or will be: at the limit the node accepts nobody and its database cannot open files.",
-		"use and limit from the process, or a lower bound from the wire (said so); growth by cause; the time that is left.",
+		"use and limit from the process, or a lower bound from the wire (said so); growth by cause; the time that is left; the leg of a proxy, where both are captured.",
 		"stop the growth at its cause (see the share by cause); raise the limit (`prlimit --nofile`); restart in an orderly way before the limit is reached."},
 	"AcceptQueueFull": {
 		"connections complete in the kernel but the process does not accept them, or SYNs go unanswered.",
