@@ -3,6 +3,7 @@ package detect
 import (
 	"hash/maphash"
 	"net/netip"
+	"time"
 
 	"stallwatch/capture"
 	"stallwatch/httpreassembly"
@@ -31,12 +32,13 @@ import (
 //   - the front leg's request was whole before, and is unanswered;
 //   - no other call on a node leg is it already. One that ended without an
 //     answer, or with a 5xx, gives it free: proxies try again;
+//   - it does not stand for hop while later ones were passed on, unless it is
+//     tried again: proxies keep the order, so its node leg was lost;
 //   - X-Forwarded-For, Forwarded or the PROXY header, if it has one that the
 //     client did not send himself, names the front leg's client.
 //
-// Of several the one that the header names is taken, else the first: proxies
-// pass on in order, and calls that differ in nothing are told apart by
-// nothing.
+// Of several the one that the header names is taken, else the first; see
+// queue for what a lost call must not do.
 //
 // # When a server is a proxy
 //
@@ -107,6 +109,7 @@ type leg struct {
 	front int32  // its front leg in flight; none
 	via   *relay // nil: it never had a front leg
 	sole  bool   // nothing else could have been its front leg
+	again bool   // it was passed on before, and is tried again
 	mixed bool   // another that asks the same was passed on, and it may have been this one
 	said  bool   // a header named its client
 
@@ -137,16 +140,19 @@ type gaveUp struct {
 // chain is the front legs that ask the same and were not passed on yet, in
 // the order in which they were whole.
 type chain struct {
-	what       uint64 // key in waiting
+	what       uint64       // key in waiting
+	since      capture.Time // there has been one all the time
 	head, tail int32
 }
 
 // nodeLegs is what a node keeps about proxies.
 type nodeLegs struct {
-	front  bool       // a client of another node is on its machine: its calls may be passed on
-	asked  netip.Addr // the client that was looked at last
-	nodes  int32      // valid with asked: nodes there were then
-	fronts []*node    // valid with asked: other nodes on the client's machine, at most maxFronts
+	front  bool          // a client of another node is on its machine: its calls may be passed on
+	delay  time.Duration // what it takes to pass a call on, lately
+	latest capture.Time  // the youngest request that it passed on was whole
+	asked  netip.Addr    // the client that was looked at last
+	nodes  int32         // valid with asked: nodes there were then
+	fronts []*node       // valid with asked: other nodes on the client's machine, at most maxFronts
 }
 
 func newLegs(o *Options) legs {
@@ -201,6 +207,7 @@ func (v *view) follow(n *node, ev *httpreassembly.Event, verdict *rules.Verdict,
 	if r.front != none {
 		f := g.records.at(r.front)
 		g.unchain(r.front)
+		f.node.legs.latest = max(f.node.legs.latest, f.whole)
 		f.back, f.passed = i, passed{via: r.via, whole: r.whole, sole: r.sole, said: r.said, from: r.from.Addr()}
 		if r.said {
 			r.via.proves()
@@ -236,82 +243,6 @@ func (v *view) mayRelay(n *node, client netip.Addr) bool {
 	return a == client || a.IsLoopback() && client.IsLoopback() || v.isLocal(client) && (v.isLocal(a) || a.IsUnspecified()) || v.trusted(client)
 }
 
-// pair finds the front leg of r.
-func (v *view) pair(r *leg, fronts []*node) {
-	first, found := none, 0
-	for _, n := range fronts {
-		if n.gone {
-			continue
-		}
-		i, some := v.pairAt(r, n)
-		if r.said {
-			first, found = i, some
-			break
-		}
-		if found += some; i != none && (first == none || v.legs.records.at(i).whole < v.legs.records.at(first).whole) {
-			first = i
-		}
-	}
-	if first == none {
-		return
-	}
-	if r.via = v.relayOf(v.legs.records.at(first).node, r.node); r.via == nil {
-		v.stats.LegsNotFollowed++
-		return
-	}
-	r.via.proxy = r.from.Addr()
-	f := v.legs.records.at(first)
-	r.front, r.sole, r.behind, r.asker = first, found == 1 && !f.mixed, f.from, f.client
-	if found > 1 {
-		v.legs.mix(f.chain)
-	}
-	if !r.sole {
-		r.behind = netip.AddrPortFrom(f.from.Addr(), 0)
-	}
-	if r.via.holds() {
-		r.client = r.asker
-	}
-}
-
-// pairAt finds the call on n that may be the front leg of r, and how many
-// there are.
-func (v *view) pairAt(r *leg, n *node) (first int32, found int) {
-	g := &v.legs
-	ci, ok := g.waiting[n.asks(r.what)]
-	if !ok {
-		return none, 0
-	}
-	first, named := none, 0
-	for i, seen := g.chains.at(ci).head, 0; i != none; i, seen = g.records.at(i).place.next, seen+1 {
-		if seen == maxAlike {
-			v.stats.LegsNotFollowed++
-			break
-		}
-		switch r.names(g.records.at(i)) {
-		case saysHim:
-			if named++; named == 1 {
-				first = i
-			}
-		case saysNothing:
-			if found++; first == none {
-				first = i
-			}
-		}
-	}
-	if r.said = named > 0; r.said {
-		found = named
-	}
-	return first, found
-}
-
-// mix notes of those that ask the same that one of them was passed on, and
-// perhaps not the one that was taken for it.
-func (g *legs) mix(ci int32) {
-	for i, seen := g.chains.at(ci).head, 0; i != none && seen < maxAlike; i, seen = g.records.at(i).place.next, seen+1 {
-		g.records.at(i).mixed = true
-	}
-}
-
 // await puts a front leg at the end of those that ask the same.
 func (v *view) await(i int32) {
 	g := &v.legs
@@ -323,7 +254,7 @@ func (v *view) await(i int32) {
 			v.stats.LegsNotFollowed++
 			return
 		}
-		*g.chains.at(ci) = chain{what: key, head: none, tail: none}
+		*g.chains.at(ci) = chain{what: key, since: r.whole, head: none, tail: none}
 		g.waiting[key] = ci
 	}
 	c := g.chains.at(ci)
@@ -397,7 +328,7 @@ func (v *view) legDone(ev *httpreassembly.Event) {
 		f := g.records.at(r.front)
 		f.back = none
 		if f.answered == 0 && (r.answered == 0 || r.status >= 500) {
-			f.passed = passed{}
+			f.passed, f.again = passed{}, true
 			v.await(r.front) // the proxy may try again
 		}
 	}

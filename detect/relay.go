@@ -29,6 +29,7 @@ const (
 	againstShare = 4 // one in so many refutes it
 	proofsKept   = 256
 	hop          = 250 * time.Millisecond // a proxy on a busy machine takes no longer
+	reordered    = 20 * time.Millisecond  // by which the workers of a proxy may mix up what came in order
 )
 
 // holds reports whether it is proven.
@@ -57,6 +58,9 @@ func (r *relay) age() {
 // judge looks at a front leg that was answered after its node leg.
 func (r *relay) judge(f *leg) {
 	p := &f.passed
+	if p.sole {
+		f.node.legs.learn(p.whole.Sub(f.whole))
+	}
 	switch {
 	case p.said: // it counted when it was passed on
 	case !p.sole, p.status != f.status, f.answered.Sub(p.answered) > hop, p.whole.Sub(f.whole) > hop:
@@ -74,6 +78,16 @@ func (r *relay) judge(f *leg) {
 		r.proves()
 	}
 }
+
+// learn takes notice of what a proxy took to pass a call on.
+func (l *nodeLegs) learn(d time.Duration) {
+	if d < hop {
+		l.delay += (d - l.delay) / 8
+	}
+}
+
+// near is within which time a proxy passes on what it does not queue.
+func (l *nodeLegs) near() time.Duration { return 2*l.delay + reordered }
 
 // relayOf finds or makes the relay of two nodes; nil: there is no room.
 func (v *view) relayOf(front, back *node) *relay {
