@@ -151,7 +151,7 @@ func (p *httpPlayer) tell() {
 	p.sh.out = p.sh.out[:0]
 	p.sh.pool.recycle()
 	if k, ok := p.m.rest(); ok && p.doze {
-		p.m = messages{keys: p.m.keys}
+		p.m = messages{}
 		p.m.wake(k)
 	}
 }

@@ -11,7 +11,8 @@ type rested struct {
 	depth int32
 	flags msgFlags
 	proto Protocol
-	blind uint8 // directions whose bytes pass unread, as bits
+	blind uint8    // directions whose bytes pass unread, as bits
+	keys  [2]uint8 // of the familiar heads; valid iff spoken
 }
 
 // rest returns what m knows, if nothing is in progress or owed.
@@ -19,7 +20,7 @@ func (m *messages) rest() (k rested, ok bool) {
 	if m.n != 0 || m.first != nil || m.cur != nil || m.resp != nil || m.rare != nil || m.h2 != nil {
 		return k, false
 	}
-	k = rested{odd: m.odd, depth: m.depth, flags: m.flags, proto: m.proto}
+	k = rested{odd: m.odd, depth: m.depth, flags: m.flags, proto: m.proto, keys: m.keys}
 	for d := range m.side {
 		s := &m.side[d]
 		switch {
@@ -36,7 +37,7 @@ func (m *messages) rest() (k rested, ok bool) {
 
 // wake makes m, which is zero, what it was before it rested.
 func (m *messages) wake(k rested) {
-	m.odd, m.depth, m.flags, m.proto = k.odd, k.depth, k.flags, k.proto
+	m.odd, m.depth, m.flags, m.proto, m.keys = k.odd, k.depth, k.flags, k.proto, k.keys
 	for d := range m.side {
 		if k.blind&(1<<d) != 0 {
 			m.side[d].state = blind
@@ -47,10 +48,12 @@ func (m *messages) wake(k rested) {
 // messages returns the HTTP half of c.
 func (t *Tracker) messages(c *conn) *messages {
 	if c.msgs == nil {
+		if !c.has(spoken) {
+			c.flags |= spoken
+			c.rested.keys = t.familiars.keys(&c.flow)
+		}
 		c.msgs = t.lent.get()
-		c.msgs.keys = t.familiars.keys(&c.flow)
 		c.msgs.wake(c.rested)
-		c.flags |= spoken
 	}
 	return c.msgs
 }
