@@ -12,10 +12,11 @@ import (
 const none = int32(-1)
 
 // call is a request that was seen whole and has no answer yet. It is at most
-// 400 bytes: an attacker chooses how many there are, up to Options.MaxCalls.
+// 128 bytes: an attacker chooses how many there are, up to Options.MaxCalls.
 type call struct {
 	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; Method, Target and Host are read when the call is reported
-	verdict rules.Verdict
+	verdict *rules.Verdict           // of x, and as long; its Command is of the rules of then
+	command *rules.Command           // of the present rules
 	node    *node
 	since   capture.Time // RequestSeen: the last request byte. Events come in order, so the lists below are sorted by it
 	client  netip.Addr   // who asked: the connection's other end, or whom a trusted proxy names
@@ -26,6 +27,13 @@ type call struct {
 	over    overBudget
 	doubted bool // see doubt.go
 	links   [numLists]link
+}
+
+// judged is the rules' word on c, with the command as the present rules have it.
+func (c *call) judged() rules.Verdict {
+	v := *c.verdict
+	v.Command = c.command
+	return v
 }
 
 // overBudget says which of the budgets an alert looks at have passed.
@@ -131,7 +139,7 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 		return
 	}
 	x := ev.Exchange
-	*v.calls.at(i) = call{x: x, verdict: *verdict, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
+	*v.calls.at(i) = call{x: x, verdict: verdict, command: verdict.Command, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
 	v.pushCall(&v.conns.at(ci).calls, byConn, i)
 	n.inFlight++
@@ -142,7 +150,7 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 func (v *view) endCall(i int32) {
 	c := v.calls.at(i)
 	n := c.node
-	cell := n.cell(c.verdict.Command)
+	cell := n.cell(c.command)
 	if c.doubted {
 		v.dropCall(&cell.doubted, byCell, i)
 		n.doubted--

@@ -58,7 +58,7 @@ func (v *view) doubt(ci int32, at capture.Time) {
 	on.node.zombies++
 	for i := on.calls.head; i != none; i = v.calls.at(i).links[byConn].next {
 		c := v.calls.at(i)
-		cell := on.node.cell(c.verdict.Command)
+		cell := on.node.cell(c.command)
 		cell.endings.turn(at)
 		cell.endings.gaveUp[0]++
 		if c.over&overCritical != 0 {

@@ -58,8 +58,8 @@ func New(o Options) (*Engine, error) {
 }
 
 // Observe folds an event. v is what the rules say about the event's exchange;
-// it is nil iff there is no exchange or its request was not seen whole. It is
-// copied, not kept.
+// it is nil iff there is no exchange or its request was not seen whole. Like
+// the exchange it is held until ExchangeDone, and must not change until then.
 func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdict) []Finding {
 	if e.due(ev.At) {
 		dst = e.Advance(dst, ev.At)

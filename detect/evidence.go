@@ -97,8 +97,8 @@ func (v *view) who(c *call, on *conn) netip.AddrPort {
 func (v *view) callRef(i int32, at capture.Time) CallRef {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
-	return CallRef{Conn: on.id, Depth: c.depth, Client: v.who(c, on), From: on.flow.Client.AddrPort(), Command: c.verdict.Command.Name, Raw: c.verdict.Raw,
-		Shape: shapeWords(&c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
+	return CallRef{Conn: on.id, Depth: c.depth, Client: v.who(c, on), From: on.flow.Client.AddrPort(), Command: c.command.Name, Raw: c.verdict.Raw,
+		Shape: shapeWords(c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
 }
 
 // shapeWords prints the shape of a call's parameters: names and numbers that
@@ -113,7 +113,7 @@ func (v *view) pending(i int32, at capture.Time, final bool) Finding {
 		Conn: on.id, Flow: on.flow, Client: v.who(c, on), Depth: c.depth,
 		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
 		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
-		Call: c.verdict, Age: at.Sub(c.since), Cause: v.cause(c), Final: final,
+		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Final: final,
 	}}
 }
 

@@ -24,6 +24,7 @@ type freeRules struct {
 	o       *Options
 	stats   *Stats
 	machine *rules.Machine
+	word    rules.Verdict // of the call in facts
 	facts   rules.Facts
 	keys    map[ruleKey]*ruleState
 	// The keys by their last match, in a ring through this state.
@@ -225,7 +226,8 @@ func (f *freeRules) pending(v *view, list []*rules.AlertRule, at capture.Time) {
 				c := v.calls.at(k)
 				on := v.conns.at(c.conn)
 				client := netip.AddrPortFrom(c.client, on.flow.Client.Port())
-				f.facts = rules.Facts{Verdict: &c.verdict, Client: client, Server: on.flow.Server.AddrPort(),
+				f.word = c.judged()
+				f.facts = rules.Facts{Verdict: &f.word, Client: client, Server: on.flow.Server.AddrPort(),
 					Method: c.x.Method, Target: c.x.Target, BodyBytes: c.x.RequestBody, Age: at.Sub(c.since)}
 				f.ask(list, rules.OnPending, n, at)
 			}

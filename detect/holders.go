@@ -22,7 +22,7 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 			continue
 		}
 		clients[v.calls.at(c.calls.head).client]++ // who asked, not a proxy
-		by := v.calls.at(c.calls.head).verdict.Command
+		by := v.calls.at(c.calls.head).command
 		for by.Index >= len(held) {
 			held = append(held, holding{})
 		}

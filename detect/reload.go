@@ -47,9 +47,9 @@ func (v *view) rename(to map[*rules.Command]*rules.Command, before *Options) {
 		}
 	})
 	for i := range v.calls.made {
-		c := &v.calls.at(i).verdict
-		if now, ok := to[c.Command]; ok {
-			c.Command = now
+		c := v.calls.at(i)
+		if now, ok := to[c.command]; ok {
+			c.command = now
 		}
 	}
 	v.calls.max, v.conns.max = v.o.MaxCalls, v.o.MaxConns

@@ -235,7 +235,7 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	if ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
 			c := v.calls.at(i)
-			cell := c.node.cell(c.verdict.Command)
+			cell := c.node.cell(c.command)
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
 			cell.learn(ev.At, ev.At.Sub(c.since))
