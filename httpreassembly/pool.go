@@ -74,6 +74,7 @@ type exchangePool struct {
 	spentCalls
 	bufs   [numSizes][][]byte
 	kept   int    // bytes in bufs
+	most   int    // bytes that may be kept
 	ledger *int64 // Stats.Buffered of the Tracker that owns the pool
 	join   [MaxField]byte
 }
@@ -86,11 +87,13 @@ type spentCalls struct {
 }
 
 // Buffers come in powers of two from 64 bytes to 2^30, and are accounted for
-// by capacity. At most maxKept bytes of them are kept for later.
+// by capacity. A quarter of Options.MaxBuffered, at least minKept, is kept for
+// later: what large contents give back and take again would be most of what
+// the collector has to do.
 const (
 	minSize  = 6
 	numSizes = 25
-	maxKept  = 1 << 20
+	minKept  = 1 << 20
 )
 
 // callBlock is how many calls are made at once: they are never given back to
@@ -191,7 +194,7 @@ func (p *exchangePool) give(b []byte) {
 
 // store keeps b, which is not charged any more, for later.
 func (p *exchangePool) store(b []byte) {
-	if cap(b) == 0 || p.kept+cap(b) > maxKept {
+	if cap(b) == 0 || p.kept+cap(b) > max(minKept, p.most) {
 		return
 	}
 	i := bits.Len(uint(cap(b)-1)) - minSize

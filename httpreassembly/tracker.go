@@ -37,6 +37,7 @@ func New(o Options) *Tracker {
 	t.opts = o.WithDefaults()
 	t.ports.init(o.Ports)
 	t.table.init()
+	t.pool.most = int(t.opts.MaxBuffered / 4)
 	t.watchLevel()
 	return t
 }
