@@ -112,7 +112,7 @@ func (descriptorExhaustion) leg(a *Alert, v *view, n *node) {
 		a.Why += l.words(n.inFlight)
 	}
 	if l.Side == NodeLeg && n.half > 0 {
-		a.Why += fmt.Sprintf("; %d of its %s in CLOSE_WAIT are to the proxy", v.toProxy(n), plural(n.half, "socket"))
+		a.Why += fmt.Sprintf("; %s in CLOSE_WAIT are to the proxy", partOf(v.toProxy(n), n.half, "socket"))
 	}
 }
 

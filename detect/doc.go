@@ -22,6 +22,13 @@
 // billion. The schedule is a function of what was observed alone: Advance may
 // be called as often as one likes, or never, and the Findings stay the same.
 //
+// # Proxies
+//
+// A capture may hold both sides of a reverse proxy, and then has every call
+// twice. Calls are paired over it (see legs), so that a stall is one incident,
+// on the node, with the clients that only the proxy knows, and the leg that
+// leaks is named.
+//
 // # Bounds
 //
 // Calls, connections of interest (those with a call in flight, half closed,

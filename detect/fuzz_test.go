@@ -55,6 +55,9 @@ func FuzzEngine(f *testing.F) {
 		if n := e.view.conns.inUse(); n != followed {
 			t.Fatalf("%d connections are held, %d slots", n, followed)
 		}
+		if err := checkLegs(&e.view.legs); err != nil {
+			t.Fatal(err)
+		}
 		var snap Snapshot
 		e.Snapshot(&snap)
 	})
@@ -75,7 +78,11 @@ func fuzzKind(op byte) httpreassembly.Kind {
 
 func fuzzStep(e *Engine, out []Finding, op, who byte, at capture.Time, xs map[byte]*httpreassembly.Exchange) []Finding {
 	id := httpreassembly.ConnID(who & 15)
-	flow := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, who & 15}), 999)),
+	client := netip.AddrFrom4([4]byte{10, 0, 0, who & 15})
+	if who&8 != 0 { // on a server's machine, as a proxy is
+		client = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	flow := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(client, 999)),
 		Server: capture.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1 + who>>5}), 14265))}
 	ev := httpreassembly.Event{At: at, Kind: fuzzKind(op), Slot: int32(who&15)%11 - 1, Conn: id, // two connections on some slots, and one on none
 		Flow: flow, By: httpreassembly.Side(who >> 4 & 3), Bytes: int64(op) - 1}

@@ -295,6 +295,9 @@ func TestLegsAreBounded(t *testing.T) {
 		feed(e, nil, &s.inputs[i])
 	}
 	g := &e.view.legs
+	if err := checkLegs(g); err != nil {
+		t.Error(err)
+	}
 	if len(g.by) > 50 || len(g.waiting) > 50 || len(g.relays) > maxRelays {
 		t.Errorf("%d exchanges, %d contents and %d proxies are kept", len(g.by), len(g.waiting), len(g.relays))
 	}
@@ -398,4 +401,45 @@ func TestLegsIgnoreTicks(t *testing.T) {
 	if got := play(true); !slices.Equal(got, want) {
 		t.Errorf("with ticks %d findings, without %d; first difference:\n%s", len(got), len(want), firstDifference(got, want))
 	}
+}
+
+// checkLegs says what does not fit together in what is kept of legs.
+func checkLegs(g *legs) error {
+	if len(g.by) != g.records.inUse() || len(g.waiting) != g.chains.inUse() {
+		return fmt.Errorf("%d exchanges have %d records, %d contents have %d chains", len(g.by), g.records.inUse(), len(g.waiting), g.chains.inUse())
+	}
+	chained := 0
+	for id, i := range g.by {
+		r := g.records.at(i)
+		switch {
+		case r.id != id:
+			return fmt.Errorf("exchange %v has the record of %v", id, r.id)
+		case r.back != none && g.records.at(r.back).front != i, r.front != none && g.records.at(r.front).back != i:
+			return fmt.Errorf("exchange %v is paired on one side only", id)
+		case r.chain != none && (r.back != none || r.answered != 0):
+			return fmt.Errorf("exchange %v was passed on or answered, and waits to be passed on", id)
+		case r.front != none && !r.via.front.gone && g.records.at(r.front).node != r.via.front:
+			return fmt.Errorf("exchange %v came by another way than its front leg", id)
+		}
+		if r.chain != none {
+			chained++
+		}
+	}
+	for key, ci := range g.waiting {
+		c, n := g.chains.at(ci), 0
+		if c.what != key || c.head == none {
+			return fmt.Errorf("chain %d is of %d, or empty", key, c.what)
+		}
+		for i, before := c.head, none; i != none; i, before = g.records.at(i).place.next, i {
+			if r := g.records.at(i); r.chain != ci || r.place.prev != before || n > chained {
+				return fmt.Errorf("chain %d is broken", key)
+			}
+			n++
+		}
+		chained -= n
+	}
+	if chained != 0 {
+		return fmt.Errorf("%d that wait are in no chain", chained)
+	}
+	return nil
 }

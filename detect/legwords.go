@@ -19,11 +19,7 @@ func (l *Leg) words(inFlight int) string {
 			return fmt.Sprintf("; the proxy %s stands in front of it, but none of its calls in flight came that way: they pass the proxy by", l.Proxy)
 		}
 		var s strings.Builder
-		share := fmt.Sprintf("%d of its %d", l.Paired, inFlight)
-		if l.Paired == inFlight {
-			share = fmt.Sprintf("all of its %d", inFlight)
-		}
-		fmt.Fprintf(&s, "; behind the proxy %s, which passed on %s calls in flight", l.Proxy, share)
+		fmt.Fprintf(&s, "; behind the proxy %s, which passed on %s in flight", l.Proxy, partOf(l.Paired, inFlight, "call"))
 		if l.Queued > 0 {
 			fmt.Fprintf(&s, "; %d that it has not passed on are over their budget too", l.Queued)
 		}
@@ -37,6 +33,14 @@ func (l *Leg) words(inFlight int) string {
 		return s.String()
 	}
 	return ""
+}
+
+// partOf counts some of a node's things.
+func partOf(some, all int, thing string) string {
+	if some == all {
+		return "all of its " + plural(all, thing)
+	}
+	return fmt.Sprintf("%d of its %s", some, plural(all, thing))
 }
 
 // prefix names the leg that a summary is about.
