@@ -129,8 +129,8 @@ func (h *host) queue() (b capture.Backlog, ok bool) {
 // the kernel's evidence counts when the wire is blind.
 func (v *view) findHostNode() {
 	h := &v.host
-	if h.node != nil && !h.node.gone {
-		return
+	if h.at == 0 || h.node != nil && !h.node.gone {
+		return // before the first sample it could be anybody
 	}
 	h.node = nil
 	for _, n := range v.nodes {
