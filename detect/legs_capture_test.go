@@ -2,8 +2,10 @@ package detect
 
 import (
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"stallwatch/capture"
 	"stallwatch/capture/decode"
@@ -31,7 +33,7 @@ func TestPairsOfRealProxies(t *testing.T) {
 				t.Fatal(err)
 			}
 			right, without := 0, 0
-			eachEvent(t, "../testdata/captures/"+row.name+".pcap.zst", row.ports, func(ev *httpreassembly.Event, v *rules.Verdict) {
+			eachEvent(t, "../testdata/captures/"+row.name+".pcap.zst", row.ports, everyPacket, func(ev *httpreassembly.Event, v *rules.Verdict) {
 				if ev.Kind != httpreassembly.RequestSeen || len(ev.Exchange.ForwardedFor) == 0 {
 					e.Observe(nil, ev, v)
 					return
@@ -56,8 +58,56 @@ func TestPairsOfRealProxies(t *testing.T) {
 	}
 }
 
-// eachEvent reads a capture and tells what happened in it.
-func eachEvent(t *testing.T, path string, ports []uint16, tell func(*httpreassembly.Event, *rules.Verdict)) {
+// TestLegsOfDamagedCaptures: packets are missing, or the capture begins in the
+// middle of the attack; the stall is the node's all the same, and nobody
+// else's.
+func TestLegsOfDamagedCaptures(t *testing.T) {
+	for _, name := range []string{"nginx_proxy", "haproxy_proxy", "nginx_gives_up"} {
+		for _, row := range []struct {
+			damage string
+			loss   float64
+			skip   time.Duration
+		}{{"one in a hundred is lost", 0.01, 0}, {"five in a hundred are lost", 0.05, 0}, {"the first 18 s are missing", 0, 18 * second}} {
+			t.Run(name+", "+row.damage, func(t *testing.T) {
+				e, err := New(Options{Rules: rules.Default()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				rng := rand.New(rand.NewPCG(1, 2))
+				var begun capture.Time
+				keep := func(at capture.Time) bool {
+					if begun == 0 {
+						begun = at
+					}
+					return at.Sub(begun) >= row.skip && rng.Float64() >= row.loss
+				}
+				var out []Finding
+				eachEvent(t, "../testdata/captures/"+name+".pcap.zst", []uint16{14265, 14267}, keep, func(ev *httpreassembly.Event, v *rules.Verdict) {
+					out = e.Observe(out, ev, v)
+				})
+				stalls := 0
+				for _, f := range out {
+					if f.Kind != AlertChanged || f.Alert.Name != "CallStalled" {
+						continue
+					}
+					stalls++
+					if a := f.Alert; a.Server.Port() != 14265 || a.Evidence.Leg.Side != NodeLeg || 10*a.Evidence.Leg.Paired < 6*a.Evidence.InFlight {
+						t.Errorf("%s: %s, leg %+v of %d in flight", f.At, a.Summary, a.Evidence.Leg, a.Evidence.InFlight)
+					}
+				}
+				if stalls == 0 {
+					t.Error("nothing stalled")
+				}
+			})
+		}
+	}
+}
+
+func everyPacket(capture.Time) bool { return true }
+
+// eachEvent reads a capture and tells what happened in it, by the packets that
+// are to be kept.
+func eachEvent(t *testing.T, path string, ports []uint16, keep func(capture.Time) bool, tell func(*httpreassembly.Event, *rules.Verdict)) {
 	t.Helper()
 	src, err := replay.Open([]string{path}, replay.Options{})
 	if err != nil {
@@ -76,7 +126,7 @@ func eachEvent(t *testing.T, path string, ports []uint16, tell func(*httpreassem
 			t.Fatal(err)
 		}
 		var s capture.Segment
-		if it.Kind != capture.PacketSeen || !dec.Segment(&it.Packet, it.At, &s) {
+		if it.Kind != capture.PacketSeen || !keep(it.At) || !dec.Segment(&it.Packet, it.At, &s) {
 			continue
 		}
 		events = tracker.Segment(events[:0], &s)
