@@ -31,11 +31,17 @@ type Source struct {
 // before: a class, API or command that is known already is changed where the
 // file says something, a new one is added. All or nothing: with an error there
 // is no Set.
-func Load(files ...string) (*Set, error) { return LoadOver(nil, files...) }
+func Load(files ...string) (*Set, error) {
+	if len(files) == 0 {
+		return Default(), nil
+	}
+	return LoadOver(nil, files...)
+}
 
 // LoadOver is Load with sources laid over the files.
 func LoadOver(over []Source, files ...string) (*Set, error) {
 	sources := embedded()
+	ours := len(sources)
 	for _, name := range files {
 		data, err := readLimited(name)
 		if err != nil {
@@ -43,7 +49,7 @@ func LoadOver(over []Source, files ...string) (*Set, error) {
 		}
 		sources = append(sources, Source{name, data})
 	}
-	return Compile(append(sources, over...)...)
+	return compileSources(ours, append(sources, over...))
 }
 
 func readLimited(name string) ([]byte, error) {
@@ -68,7 +74,7 @@ func embedded() []Source {
 }
 
 var defaultSet = sync.OnceValue(func() *Set {
-	s, err := Load()
+	s, err := LoadOver(nil)
 	if err != nil {
 		panic("rules: embedded packs: " + err.Error())
 	}
@@ -80,11 +86,15 @@ func Default() *Set { return defaultSet() }
 
 // Compile makes a Set of sources alone, in order, without the embedded packs.
 // Its error joins all FileErrors, up to a bound.
-func Compile(sources ...Source) (*Set, error) {
+func Compile(sources ...Source) (*Set, error) { return compileSources(0, sources) }
+
+// compileSources trusts the first ours sources, the embedded packs, not to be
+// nested too deep: a test has looked, so that no start has to.
+func compileSources(ours int, sources []Source) (*Set, error) {
 	var whole fileSpec
 	var errs []error
-	for _, src := range sources {
-		r := &reader{file: src.Name}
+	for i, src := range sources {
+		r := &reader{file: src.Name, ours: i < ours}
 		f := r.readFile(src.Data)
 		if len(r.errs) == 0 {
 			r.errs = f.check()

@@ -222,3 +222,22 @@ func TestPacksWhole(t *testing.T) {
 		t.Errorf("digests %q and %q, %v", again.Digest(), s.Digest(), err)
 	}
 }
+
+// TestPacksAreShallow: the embedded packs keep the bound that files are held
+// to, and are the same Set however often they are asked for; a reload, which
+// renumbers its Set, makes one of its own.
+func TestPacksAreShallow(t *testing.T) {
+	for _, src := range embedded() {
+		if err := CheckNesting(src.Name, src.Data); err != nil {
+			t.Error(err)
+		}
+	}
+	loaded, err := Load()
+	if err != nil || loaded != Default() {
+		t.Errorf("Load() = %p, %v; want Default(), %p", loaded, err, Default())
+	}
+	again, err := Default().Reload()
+	if err != nil || again == Default() || !again.Continues(Default()) || again.Commands()[0] == Default().Commands()[0] {
+		t.Errorf("Default().Reload() = %p, %v; want a set of its own that continues it", again, err)
+	}
+}

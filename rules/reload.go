@@ -7,7 +7,7 @@ import "fmt"
 // never used, and one that is gone leaves its place to nobody. So whatever is
 // kept by index stays right. With an error there is no Set, and s goes on.
 func (s *Set) Reload(files ...string) (*Set, error) {
-	next, err := Load(files...)
+	next, err := LoadOver(nil, files...) // never one that is in use: it is renumbered
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ func (e *FileError) Error() string {
 // know is an error, since a misspelt budget would silently be none.
 type reader struct {
 	file string
+	ours bool // an embedded pack
 	data []byte
 	errs []error
 }
@@ -86,9 +87,11 @@ func (r *reader) parse(data []byte) ast.Node {
 		r.errs = append(r.errs, place{file: r.file}.errorf("", "larger than %d bytes", maxFile))
 		return nil
 	}
-	if err := CheckNesting(r.file, data); err != nil {
-		r.errs = append(r.errs, err)
-		return nil
+	if !r.ours {
+		if err := CheckNesting(r.file, data); err != nil {
+			r.errs = append(r.errs, err)
+			return nil
+		}
 	}
 	f, err := parser.ParseBytes(data, 0)
 	if err != nil {
