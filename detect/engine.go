@@ -41,7 +41,7 @@ type Stats struct {
 	RuleKeysEvicted     uint64 // keys of free rules beyond MaxRuleKeys
 	RuleCallsSkipped    uint64 // calls in flight that free rules were not asked about, by second
 	RuleErrors          uint64 // expressions that failed on some call
-	LegsNotFollowed     uint64 // calls through a proxy that were not paired: beyond MaxCalls or the proxies told apart, or too many alike
+	LegsNotFollowed     uint64 // calls through a proxy that were not paired: beyond MaxLegs or the proxies told apart, or too many alike
 }
 
 // New returns an Engine, or says which option makes no sense.

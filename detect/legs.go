@@ -62,7 +62,7 @@ type legs struct {
 	relays  []*relay // in order of appearance
 }
 
-// Bounds. Records are bounded by Options.MaxCalls: Stats.LegsNotFollowed
+// Bounds. Records are bounded by Options.MaxLegs: Stats.LegsNotFollowed
 // counts what finds no room, and what has too many alike before it.
 const (
 	maxRelays = 64 // a capture has a handful of proxies; those unproven make room for new ones
@@ -157,8 +157,8 @@ type nodeLegs struct {
 
 func newLegs(o *Options) legs {
 	return legs{
-		records: slab[leg]{max: o.MaxCalls},
-		chains:  slab[chain]{max: o.MaxCalls},
+		records: slab[leg]{max: o.MaxLegs},
+		chains:  slab[chain]{max: o.MaxLegs},
 		by:      make(map[exchangeID]int32),
 		waiting: make(map[uint64]int32),
 		seed:    maphash.MakeSeed(),

@@ -273,7 +273,7 @@ func TestNoPairByCoincidence(t *testing.T) {
 // TestLegsAreBounded: more calls through proxies, and more proxies, than there
 // is room for.
 func TestLegsAreBounded(t *testing.T) {
-	e, err := New(Options{MaxCalls: 50, MaxNodes: 300})
+	e, err := New(Options{MaxLegs: 50, MaxNodes: 300})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Options struct {
 
 	MaxCalls     int // calls in flight followed one by one (0: 65536)
 	MaxConns     int // connections of interest (0: 131072)
+	MaxLegs      int // calls that are followed over a reverse proxy, each side by itself (0: 32768)
 	MaxVisitors  int // clients told apart, over all nodes (0: 65536)
 	MaxNodes     int // servers told apart (0: 512)
 	MaxIncidents int // incidents firing or remembered (0: 1000)
@@ -131,6 +132,7 @@ func (o *Options) setDefaults() {
 	def(&o.Workers, 16)
 	def(&o.MaxCalls, 1<<16)
 	def(&o.MaxConns, 1<<17)
+	def(&o.MaxLegs, 1<<15)
 	def(&o.MaxVisitors, 1<<16)
 	def(&o.MaxNodes, 512)
 	def(&o.MaxIncidents, 1000)
@@ -206,6 +208,7 @@ func (o *Options) Validate() error {
 	positive("Workers", d.Workers > 0)
 	positive("MaxCalls", d.MaxCalls > 0)
 	positive("MaxConns", d.MaxConns > 0)
+	positive("MaxLegs", d.MaxLegs > 0)
 	positive("MaxNodes", d.MaxNodes > 0)
 	positive("MaxVisitors", d.MaxVisitors > 0)
 	positive("MaxIncidents", d.MaxIncidents > 0)

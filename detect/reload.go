@@ -53,7 +53,7 @@ func (v *view) rename(to map[*rules.Command]*rules.Command, before *Options) {
 		}
 	}
 	v.calls.max, v.conns.max = v.o.MaxCalls, v.o.MaxConns
-	v.legs.records.max, v.legs.chains.max = v.o.MaxCalls, v.o.MaxCalls
+	v.legs.records.max, v.legs.chains.max = v.o.MaxLegs, v.o.MaxLegs
 	if before.CallStalled != v.o.CallStalled {
 		for i := range v.ladders {
 			v.ladders[i].retired = true // its steps are of the old floors

@@ -6,6 +6,7 @@ var settingDocs = map[string]string{
 	"engine.workers":       "calls the node works on at once; from so many in flight on all commands wait for each other",
 	"engine.max_calls":     "calls in flight that are followed one by one",
 	"engine.max_conns":     "connections of interest that are followed: with a call in flight, half closed, or reset with a call unanswered",
+	"engine.max_legs":      "calls that are followed over a reverse proxy both sides of which are captured, each side by itself",
 	"engine.max_nodes":     "servers that are told apart; the others are judged as one",
 	"engine.max_incidents": "incidents that fire or are remembered",
 	"engine.max_rule_keys": "clients, commands and servers that free rules count over, all together; beyond, the one that matched longest ago is forgotten and counted",

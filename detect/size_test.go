@@ -13,5 +13,8 @@ func TestEntriesStayCompact(t *testing.T) {
 	if got := unsafe.Sizeof(conn{}); got > 128 {
 		t.Errorf("a connection of interest takes %d bytes, want at most 128: a block of 64 is then a size that the allocator has", got)
 	}
+	if got := unsafe.Sizeof(leg{}); got > 336 {
+		t.Errorf("a leg of a call takes %d bytes, want at most 336: package pipeline counts on it", got)
+	}
 	t.Logf("call %d bytes, conn %d bytes, node %d bytes", unsafe.Sizeof(call{}), unsafe.Sizeof(conn{}), unsafe.Sizeof(node{}))
 }

@@ -22,6 +22,8 @@ const (
 	// callCost is a call in flight: its exchange and text, verdict, and the
 	// detectors' entry.
 	callCost = 1400
+	// legCost is a call on one side of a proxy, and its places in two indices.
+	legCost = 440
 	// tombCost is an ended connection that is remembered, in a ring and an index.
 	tombCost = 120
 	// scanCost is a content that is read while it comes (rules.Scan).
@@ -33,9 +35,10 @@ const (
 // Shares of what may be live, in percent. What is left is for the events and
 // payloads of a round.
 const (
-	bufferShare   = 24 // bytes beyond holes, heads and contents
+	bufferShare   = 23 // bytes beyond holes, heads and contents
 	connShare     = 38
-	callShare     = 24
+	callShare     = 23
+	legShare      = 3
 	tombShare     = 4
 	scanShare     = 4
 	fragmentShare = 3
@@ -60,6 +63,7 @@ func (o Options) bounded() (Options, error) {
 	def(&t.MaxTombs, share(tombShare, tombCost))
 	def(&d.MaxConns, t.MaxConns)
 	def(&d.MaxCalls, t.MaxExchanges)
+	def(&d.MaxLegs, share(legShare, legCost))
 	def(&o.MaxScans, share(scanShare, scanCost))
 	def(&o.Decode.Bytes, share(fragmentShare, 1))
 	def(&o.Decode.Datagrams, share(fragmentShare, fragCost))

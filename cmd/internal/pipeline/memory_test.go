@@ -11,7 +11,7 @@ import (
 )
 
 func TestMemoryIsDivided(t *testing.T) {
-	if sum := bufferShare + connShare + callShare + tombShare + scanShare + fragmentShare; sum > 100 {
+	if sum := bufferShare + connShare + callShare + legShare + tombShare + scanShare + fragmentShare; sum > 100 {
 		t.Errorf("the shares come to %d %%", sum)
 	}
 	if _, err := (Options{Memory: MinMemory - 1}).bounded(); err == nil || !strings.Contains(err.Error(), "32 MiB") {
@@ -23,7 +23,7 @@ func TestMemoryIsDivided(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		total := int64(o.Tracker.MaxConns)*connCost + int64(o.Tracker.MaxExchanges)*callCost + int64(o.Tracker.MaxTombs)*tombCost +
+		total := int64(o.Tracker.MaxConns)*connCost + int64(o.Tracker.MaxExchanges)*callCost + int64(o.Detect.MaxLegs)*legCost + int64(o.Tracker.MaxTombs)*tombCost +
 			int64(o.MaxScans)*scanCost + o.Tracker.MaxBuffered + int64(o.Decode.Bytes)
 		if total > (memory-fixedCost)*2/3 || o.Tracker.MaxConns <= before.Tracker.MaxConns || o.Detect.MaxCalls <= before.Detect.MaxCalls || o.MaxScans <= before.MaxScans {
 			t.Errorf("of %d bytes: %d are given away; %+v", memory, total, o)
