@@ -87,7 +87,11 @@ func newFake(t *testing.T, k Kind) *fake {
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil { // its sender was killed in the middle of it: no receiver takes that for a message
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	s := seen{time.Now(), r.Method, r.URL.Path, r.URL.RawQuery, r.Header, body}
 	f.mu.Lock()
 	f.tried = append(f.tried, s)
