@@ -306,6 +306,29 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	runtime.KeepAlive(w.tr)
 }
 
+// slotOwners hold Event.Slot to its promise: a connection has one, and what
+// is told of it ends before another connection has it.
+type slotOwners struct {
+	owner map[int32]ConnID
+	of    map[ConnID]int32
+}
+
+func (o *slotOwners) check(t testing.TB, events []Event) {
+	t.Helper()
+	for i := range events {
+		e := &events[i]
+		if e.Slot < 0 {
+			continue
+		}
+		if _, known := o.of[e.Conn]; !known {
+			o.of[e.Conn], o.owner[e.Slot] = e.Slot, e.Conn
+		}
+		if o.of[e.Conn] != e.Slot || o.owner[e.Slot] != e.Conn {
+			t.Fatalf("event %d of %d on slot %d: it has slot %d, which %d has", e.Kind, e.Conn, e.Slot, o.of[e.Conn], o.owner[e.Slot])
+		}
+	}
+}
+
 func FuzzTracker(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x12\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x10\x01\x00\x00\x20\x00\x11\x00\x00\x00\x00\x00"))
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x92\x00\x00\x00\x00\x00\x10\x05\x05\x00\x40\x01\x91\x00\x40\x00\x40\x00\x14\x00\x00\x00\x00\x00\x90\x40\x40\x40\x40\xff"))
@@ -316,6 +339,7 @@ func FuzzTracker(f *testing.F) {
 		base := [2]uint32{0xfffffff0, 0xffffff00}
 		words := [2]string{request + request, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 204 No\r\n\r\n"}
 		var events []Event
+		slots := slotOwners{map[int32]ConnID{}, map[ConnID]int32{}}
 		for ; len(data) >= 6; data = data[6:] {
 			dir := data[0] >> 7
 			now = now.Add(1 + time.Duration(data[5])*time.Duration(data[5])*time.Duration(data[5])*time.Microsecond)
@@ -328,6 +352,7 @@ func FuzzTracker(f *testing.F) {
 				s.Src, s.Dst = s.Dst, s.Src
 			}
 			events = tr.Segment(events[:0], &s)
+			slots.check(t, events)
 			for i := range events {
 				if events[i].At > now {
 					t.Fatalf("event at %d, it is %d", events[i].At, now)
@@ -336,7 +361,7 @@ func FuzzTracker(f *testing.F) {
 			tr.Recycle()
 			verify(t, tr)
 		}
-		tr.Finish(nil, now+1)
+		slots.check(t, tr.Finish(nil, now+1))
 		tr.Recycle()
 		verify(t, tr)
 		if st := tr.Stats(); st.Buffered != 0 || tr.count != 0 || st.Opened != st.Closed {
