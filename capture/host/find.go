@@ -106,8 +106,12 @@ func (p *Prober) findListener() (int, error) {
 }
 
 func (p *Prober) searchNamespaces(pids []int) (inodes []uint64) {
-	seen := map[uint64]bool{}
 	dir := filepath.Join(p.opts.Root, "self", "net")
+	if len(p.searched) > 0 {
+		p.netDir = dir
+		return slices.Clone(p.searched)
+	}
+	seen := map[uint64]bool{}
 	for i := 0; ; i++ {
 		if id, ok := namespaceID(dir); ok && !seen[id] {
 			seen[id] = true

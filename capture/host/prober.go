@@ -34,12 +34,13 @@ type Prober struct {
 	far   *diag
 	farID uint64
 
-	pid     int
-	started uint64   // of pid, in ticks since boot
-	netDir  string   // where its sockets are listed; "": not found
-	inodes  []uint64 // of its listeners, when last looked at
-	findErr error
-	nextTry time.Time // when to look for the process again
+	pid      int
+	started  uint64   // of pid, in ticks since boot
+	netDir   string   // where its sockets are listed; "": not found
+	inodes   []uint64 // of its listeners, when last looked at
+	findErr  error
+	nextTry  time.Time // when to look for the process again
+	searched []uint64  // present when it was looked for last
 
 	wantConns atomic.Bool
 	last      table     // the last full table
@@ -148,10 +149,11 @@ func (p *Prober) locate(now time.Time) error {
 		p.findErr = fmt.Errorf("process %d has ended", p.pid)
 		p.forget()
 	}
-	if wait := p.nextTry.Sub(now); wait > 0 && wait < maxWait {
+	if wait := p.nextTry.Sub(now); wait > 0 && wait < maxWait && !p.appeared() {
 		return p.findErr
 	}
 	spent := p.cpu()
+	p.searched = p.present()
 	p.pid, p.findErr = p.find()
 	p.nextTry = now.Add(share * (p.cpu() - spent))
 	if p.pid != 0 {
@@ -159,6 +161,28 @@ func (p *Prober) locate(now time.Time) error {
 		p.netDir = p.proc.path(p.pid, "net")
 	}
 	return p.findErr
+}
+
+// present returns the listeners of the ports in our own namespace, sorted, by
+// netlink: a look of microseconds, however many sockets there are.
+func (p *Prober) present() []uint64 {
+	if p.diag == nil {
+		return nil
+	}
+	t := table{ports: p.opts.Ports}
+	if p.diag.read(&t, listenOnly) != nil {
+		return nil
+	}
+	slices.Sort(t.inodes)
+	return t.inodes
+}
+
+// appeared reports whether other sockets listen than when the process was
+// looked for last: where a search is dear, a node that is restarted shall not
+// wait for what the search before it cost.
+func (p *Prober) appeared() bool {
+	in := p.present()
+	return len(in) > 0 && !slices.Equal(in, p.searched)
 }
 
 // maxWait bounds any waiting time: beyond it the clock was set back.

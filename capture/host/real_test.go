@@ -127,6 +127,39 @@ func TestFindsOurselves(t *testing.T) {
 
 // TestManyPorts puts the wanted port last in a long filter, and then beyond
 // what a filter holds.
+// TestAppearsWhileASearchIsTooDear: however long the next search has to wait,
+// a listener that is new ends the waiting; one that is known does not.
+func TestAppearsWhileASearchIsTooDear(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	addr := l.Addr().String()
+	number := uint16(l.Addr().(*net.TCPAddr).Port)
+	l.Close()
+	p, err := New(Options{Ports: []uint16{number}})
+	check(t, err)
+	defer p.Close()
+	if p.diag == nil {
+		t.Fatal("no netlink here")
+	}
+	now := time.Now()
+	if s := p.Sample(now); s.PID != 0 {
+		t.Fatalf("process %d before anybody listens", s.PID)
+	}
+	p.nextTry = now.Add(time.Minute)
+	if s := p.Sample(now.Add(time.Second)); s.PID != 0 || s.Err == "" {
+		t.Fatalf("process %d, error %q while nobody listens", s.PID, s.Err)
+	}
+	l, err = net.Listen("tcp", addr)
+	check(t, err)
+	defer l.Close()
+	if s := p.Sample(now.Add(2 * time.Second)); s.PID != os.Getpid() || s.Err != "" {
+		t.Fatalf("process %d, error %q, want %d at once", s.PID, s.Err, os.Getpid())
+	}
+	if p.appeared() {
+		t.Error("what was found counts as new")
+	}
+}
+
 func TestManyPorts(t *testing.T) {
 	l := listen(t, 10)
 	l.dial(3)
