@@ -3,6 +3,7 @@
 # make demo   the attack of January 2018, on loopback
 # make bench  speed and memory next to tcpdump, tshark, … (QUICK=1: a tenth)
 # make bench-live  what capture and dumpcap lose on a veth pair; root
+# make pgo    measure anew what the compiler lays the program out by
 # make fuzz   every fuzz target for FUZZTIME (60s)
 #
 # Nothing has to be installed beforehand but Go: what is missing (libpcap's
@@ -13,7 +14,7 @@ PORT ?= 14265
 ARGS ?=
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: run test demo build bench bench-live fuzz check deps clean
+.PHONY: run test demo build bench bench-live pgo fuzz check deps clean
 
 run: build
 	@$(SUDO) ./bin/stallwatch watch -p $(PORT) $(ARGS)
@@ -44,6 +45,9 @@ bench: build
 bench-live: build
 	@$(GO) build -o bin/bench ./cmd/internal/bench
 	@$(SUDO) sh ./.ci/bench-live $(ARGS)
+
+pgo: deps
+	$(GO) test ./cmd/stallwatch -pgo off -run '^$$' -bench Replay -benchtime 10s -o /dev/null -cpuprofile cmd/stallwatch/default.pgo
 
 deps:
 	@sh ./.ci/deps
