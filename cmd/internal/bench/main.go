@@ -81,6 +81,9 @@ func run(o *options) error {
 		return err
 	}
 	o.bin = bin
+	if o.dir, err = filepath.Abs(o.dir); err != nil { // the programs run in a directory of their own
+		return err
+	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}

@@ -76,9 +76,10 @@ func runInTurn(o *options, programs []*program) error {
 	defer os.RemoveAll(scratch)
 	for turn := range o.turns + 1 {
 		for _, p := range programs {
-			if p.gone != nil || turn > 1 && len(p.costs) > 0 && p.costs[len(p.costs)-1].wall > o.seconds {
+			if p.gone != nil || turn > 0 && p != programs[0] && len(p.costs) > 0 && p.costs[len(p.costs)-1].wall > o.seconds {
 				continue
 			}
+			fmt.Fprintf(os.Stderr, "bench: turn %d of %d, %s\n", turn, o.turns, p.name)
 			c, err := measure(scratch, p.args)
 			if err != nil {
 				p.gone = err
