@@ -39,13 +39,13 @@ type Options struct {
 	// has no meaning for "any".
 	Promiscuous bool
 
-	// Timeout is how long the kernel may keep a block that is not full
-	// (0: 100ms, of several interfaces 20ms: what one has captured waits in
-	// memory until the others have shown that theirs is not earlier).
+	// Timeout is how long the kernel may keep a block that is not full (0:
+	// 20ms). After a long one packets come in bursts that keep a core from the
+	// node: at 100ms the slowest of its calls took up to five times as long.
 	Timeout time.Duration
 	// Grace is how far a tick stays behind the clock, and how long one
-	// interface waits for another (0: 2.5 times Timeout, of several interfaces
-	// 4 times). It must be longer than Timeout, or a tick would overtake
+	// interface waits for another (0: 250ms, of several interfaces, whose
+	// packets wait in memory for so long, 4 times Timeout). It must be longer than Timeout, or a tick would overtake
 	// packets; the kernel's timer retires a block after twice that, at worst.
 	Grace time.Duration
 
@@ -80,15 +80,11 @@ func (o Options) withDefaults() Options {
 	if o.Buffer == 0 {
 		o.Buffer = 32 << 20
 	}
-	several := len(o.Interfaces) > 1
-	switch {
-	case o.Timeout == 0 && several:
+	if o.Timeout == 0 {
 		o.Timeout = 20 * time.Millisecond
-	case o.Timeout == 0:
-		o.Timeout = 100 * time.Millisecond
 	}
 	switch {
-	case o.Grace == 0 && several:
+	case o.Grace == 0 && len(o.Interfaces) > 1:
 		o.Grace = 4 * o.Timeout
 	case o.Grace == 0:
 		o.Grace = max(250*time.Millisecond, 5*o.Timeout/2)

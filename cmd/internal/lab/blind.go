@@ -44,11 +44,7 @@ func playTLS(ctx context.Context, st *Stage) error {
 	if err := st.certificate(); err != nil {
 		return err
 	}
-	path, err := st.write("nginx.conf", fmt.Sprintf(tlsConf, st.Temp))
-	if err != nil {
-		return err
-	}
-	cmd, err := st.Serve(nodeAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	cmd, err := st.nginx(nodeAddr, tlsConf)
 	if err != nil {
 		return err
 	}
@@ -132,11 +128,7 @@ func playOtherInterface(ctx context.Context, st *Stage) error {
 	if err := errors.Join(st.run("ip link set lo up"), st.Capture("lo", "tcp")); err != nil {
 		return err
 	}
-	path, err := st.write("nginx.conf", fmt.Sprintf(neighborConf, st.Temp))
-	if err != nil {
-		return err
-	}
-	if _, err := st.Serve(netip.MustParseAddrPort("127.0.0.1:8080"), "nginx", "-p", st.Temp, "-c", path, "-e", "stderr"); err != nil {
+	if _, err := st.nginx(netip.MustParseAddrPort("127.0.0.1:8080"), neighborConf); err != nil {
 		return err
 	}
 	o := roomy

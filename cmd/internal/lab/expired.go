@@ -34,11 +34,7 @@ func playExpired(ctx context.Context, st *Stage) error {
 	if err := st.Capture("lo", "tcp port 14265"); err != nil {
 		return err
 	}
-	path, err := st.write("nginx.conf", fmt.Sprintf(expiringConf, st.Temp))
-	if err != nil {
-		return err
-	}
-	cmd, err := st.Serve(nodeAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	cmd, err := st.nginx(nodeAddr, expiringConf)
 	if err != nil {
 		return err
 	}

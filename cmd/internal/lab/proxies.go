@@ -70,11 +70,7 @@ backend node
 
 // nginx starts one with the configuration; %[1]s in it is the stage's Temp.
 func nginx(st *Stage, conf string) (Target, error) {
-	path, err := st.write("nginx.conf", fmt.Sprintf(conf, st.Temp))
-	if err != nil {
-		return Target{}, err
-	}
-	cmd, err := st.Serve(proxyAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	cmd, err := st.nginx(proxyAddr, conf)
 	if err != nil {
 		return Target{}, err
 	}
@@ -286,15 +282,12 @@ func playPreamble(ctx context.Context, st *Stage, option string) error {
 	if err != nil {
 		return err
 	}
-	path, err := st.write("nginx.conf", fmt.Sprintf(acceptConf, st.Temp))
+	api, err := st.nginx(nodeAddr, acceptConf)
 	if err != nil {
 		return err
 	}
-	api, err := st.Serve(nodeAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	path, err := st.write("haproxy.cfg", fmt.Sprintf(preambleConf, option))
 	if err != nil {
-		return err
-	}
-	if path, err = st.write("haproxy.cfg", fmt.Sprintf(preambleConf, option)); err != nil {
 		return err
 	}
 	if _, err := st.Serve(proxyAddr, "haproxy", "-db", "-f", path); err != nil {
@@ -310,4 +303,14 @@ func playPreamble(ctx context.Context, st *Stage, option string) error {
 		c.each(ctx, 12, 800*time.Millisecond, func(i int) { c.giveUp(ctx, min(i%4, 1), 3*time.Second) })
 		return nil
 	})
+}
+
+// nginx starts one that serves at, with a configuration in which %[1]s stands
+// for the stage's own directory.
+func (st *Stage) nginx(at netip.AddrPort, conf string) (*exec.Cmd, error) {
+	path, err := st.write("nginx.conf", fmt.Sprintf(conf, st.Temp))
+	if err != nil {
+		return nil, err
+	}
+	return st.Serve(at, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
 }

@@ -187,11 +187,7 @@ func playSlowRead(ctx context.Context, st *Stage) error {
 	if err := os.Chmod(st.Temp, 0o755); err != nil { // nginx's worker must reach the file
 		return err
 	}
-	path, err := st.write("nginx.conf", fmt.Sprintf(staticConf, st.Temp))
-	if err != nil {
-		return err
-	}
-	cmd, err := st.Serve(nodeAddr, "nginx", "-p", st.Temp, "-c", path, "-e", "stderr")
+	cmd, err := st.nginx(nodeAddr, staticConf)
 	if err != nil {
 		return err
 	}
