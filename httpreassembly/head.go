@@ -100,13 +100,22 @@ func (m *messages) head(f *feed, s *stream, b []byte) int {
 // familiarHead reads a head that b begins with, if it is whole and familiar,
 // and returns its length; else 0, and nothing is changed.
 func (m *messages) familiarHead(f *feed, s *stream, b []byte) int {
-	switch {
-	case f.sh.familiars.off:
+	i := bytes.IndexByte(b, '\n')
+	if f.sh.familiars.off || i < 1 || b[i-1] != '\r' {
 		return 0
-	case f.dir == capture.ToServer:
-		return m.familiarRequest(f, s, b)
 	}
-	return m.familiarAnswer(f, s, b)
+	var fr framing
+	var v views
+	n := m.familiar(f).find(b[i+1:], &fr, &v)
+	if n == 0 || i+1+n > f.sh.opts.MaxHead {
+		return 0
+	}
+	n += i + 1
+	if f.dir == capture.ToServer && m.familiarRequest(f, s, b[:i-1], n, &fr, &v) ||
+		f.dir == capture.ToClient && m.familiarAnswer(f, s, b[:i-1], n, &fr) {
+		return n
+	}
+	return 0
 }
 
 // firstBytes checks the bytes by which a head can be told from anything else

@@ -151,33 +151,24 @@ func (m *messages) requestHead(f *feed, s *stream, h []byte) {
 	m.requestFraming(f, s, &r, &fr)
 }
 
-// familiarRequest reads the head of a request that b begins with, if it is
-// whole and its fields are familiar, and returns its length; else 0.
-func (m *messages) familiarRequest(f *feed, s *stream, b []byte) int {
-	i := bytes.IndexByte(b, '\n')
-	if i < 1 || b[i-1] != '\r' {
-		return 0
-	}
-	var fr framing
-	var v views
+// familiarRequest reads a head of n bytes, whose first line is l and whose
+// fields say fr and v. It returns false, and changes nothing, if l has to be
+// read with what is odd about it.
+func (m *messages) familiarRequest(f *feed, s *stream, l []byte, n int, fr *framing, v *views) bool {
 	slot := m.familiar(f)
-	n := slot.find(b[i+1:], &fr, &v)
-	if n += i + 1; n == i+1 || n > f.sh.opts.MaxHead {
-		return 0
-	}
 	r := &slot.head.r
-	if !slot.share(m.cur, b[:i-1]) {
-		read := requestLine(b[:i-1])
+	if !slot.share(m.cur, l) {
+		read := requestLine(l)
 		if r = &read; !r.ok || r.minor < 0 {
-			return 0
+			return false
 		}
-		m.describe(f, m.cur, r, &v)
+		m.describe(f, m.cur, r, v)
 	}
 	s.left = 0
 	m.cur.RequestBytes = int64(n)
 	m.proto = ProtoHTTP1
-	m.requestFraming(f, s, r, &fr)
-	return n
+	m.requestFraming(f, s, r, fr)
+	return true
 }
 
 // familiar is the slot of the messages of f.dir.

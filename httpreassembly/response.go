@@ -1,7 +1,5 @@
 package httpreassembly
 
-import "bytes"
-
 // maxInformational is how many 1xx answers in a row are ordinary.
 const maxInformational = 16
 
@@ -102,28 +100,16 @@ func (m *messages) answerHead(f *feed, s *stream, h []byte) {
 	m.finalHead(f, s, code, len(h), &fr, clear)
 }
 
-// familiarAnswer reads the head of a final answer that b begins with, if it
-// is whole and its fields are familiar, and returns its length; else 0.
-func (m *messages) familiarAnswer(f *feed, s *stream, b []byte) int {
-	i := bytes.IndexByte(b, '\n')
-	if i < 1 || b[i-1] != '\r' {
-		return 0
-	}
-	l := b[:i-1]
+// familiarAnswer is familiarRequest for the head of a final answer.
+func (m *messages) familiarAnswer(f *feed, s *stream, l []byte, n int, fr *framing) bool {
 	code, minor, ok := statusLine(l)
 	if !ok || minor > 1 || code < 200 || valueLen(l) < len(l) { // a reason may hide what is odd
-		return 0
-	}
-	var fr framing
-	var v views
-	n := m.familiar(f).find(b[i+1:], &fr, &v)
-	if n += i + 1; n == i+1 || n > f.sh.opts.MaxHead {
-		return 0
+		return false
 	}
 	s.left, s.state = 0, atStart
 	m.proto = ProtoHTTP1
-	m.finalHead(f, s, code, n, &fr, false)
-	return n
+	m.finalHead(f, s, code, n, fr, false)
+	return true
 }
 
 // finalHead is reached with the head of a final answer, n bytes; clear means
