@@ -18,14 +18,7 @@ import (
 )
 
 // tlsConf serves HTTPS on the node's port.
-const tlsConf = `daemon off;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const tlsConf = `
 	server {
 		listen 127.0.0.1:14265 ssl;
 		ssl_certificate %[1]s/cert.pem;
@@ -33,7 +26,6 @@ http {
 		default_type application/json;
 		location / { return 200 '{"appName":"IRI","duration":1}'; }
 	}
-}
 `
 
 // playTLS has curl ask a node that speaks TLS on the watched port.
@@ -106,16 +98,8 @@ func playOneWay(ctx context.Context, st *Stage, filter string) error {
 
 // neighborConf is a web server on loopback that has nothing to do with the
 // node.
-const neighborConf = `daemon off;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const neighborConf = `
 	server { listen 127.0.0.1:8080; location / { return 200 'well\n'; } }
-}
 `
 
 // playOtherInterface captures on loopback what wallets send over another

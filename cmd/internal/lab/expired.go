@@ -9,21 +9,13 @@ import (
 )
 
 // expiringConf closes a kept connection that was idle for two seconds.
-const expiringConf = `daemon off;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const expiringConf = `
 	keepalive_timeout 2s;
 	server {
 		listen 127.0.0.1:14265;
 		default_type application/json;
 		location / { return 200 '{"appName":"IRI","duration":1}'; }
 	}
-}
 `
 
 // playExpired has clients that ask again on a kept connection just when nginx

@@ -19,15 +19,7 @@ const bothLegs = "tcp port 14265 or tcp port 14267"
 // nginxConf has one worker, gzip as GUIs in front of a node have it, and
 // passes the client's address on. nginx closes its side towards the node when
 // a client gives up (proxy_ignore_client_abort off): the node sees a FIN.
-const nginxConf = `daemon off;
-master_process on;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const nginxConf = `
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	types { application/json json; }
 	gzip on; gzip_types application/json; gzip_min_length 100; gzip_proxied any;
@@ -43,7 +35,6 @@ http {
 			proxy_read_timeout 300s;
 		}
 	}
-}
 `
 
 // haproxyConf has the time-outs of nuriel77/iri-playbook of January 2018
@@ -239,15 +230,7 @@ backend node
 
 // acceptConf is an nginx that takes the PROXY protocol on the node's port, in
 // front of a node on another.
-const acceptConf = `daemon off;
-master_process on;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const acceptConf = `
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	upstream node { server 127.0.0.1:14266; keepalive 4; }
 	server {
@@ -262,7 +245,6 @@ http {
 			proxy_read_timeout 300s;
 		}
 	}
-}
 `
 
 func playPreamble1(ctx context.Context, st *Stage) error { return playPreamble(ctx, st, "send-proxy") }
@@ -305,10 +287,21 @@ func playPreamble(ctx context.Context, st *Stage, option string) error {
 	})
 }
 
-// nginx starts one that serves at, with a configuration in which %[1]s stands
-// for the stage's own directory.
-func (st *Stage) nginx(at netip.AddrPort, conf string) (*exec.Cmd, error) {
-	path, err := st.write("nginx.conf", fmt.Sprintf(conf, st.Temp))
+// nginxMain is what all configurations of nginx here have in common.
+const nginxMain = `daemon off;
+worker_processes 1;
+user root;
+pid %[1]s/nginx.pid;
+error_log %[1]s/error.log;
+events { worker_connections 512; }
+http {
+	access_log off;
+`
+
+// nginx starts one that serves at, with what stands in the http block of its
+// configuration. %[1]s is the stage's own directory there.
+func (st *Stage) nginx(at netip.AddrPort, http string) (*exec.Cmd, error) {
+	path, err := st.write("nginx.conf", fmt.Sprintf(nginxMain+http+"}\n", st.Temp))
 	if err != nil {
 		return nil, err
 	}

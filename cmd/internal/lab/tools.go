@@ -162,16 +162,8 @@ func playSlow(ctx context.Context, st *Stage, mode ...string) error {
 }
 
 // staticConf serves a file on the node's port.
-const staticConf = `daemon off;
-worker_processes 1;
-user root;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
+const staticConf = `
 	server { listen 127.0.0.1:14265 sndbuf=16k; root %[1]s/www; }
-}
 `
 
 func playSlowRead(ctx context.Context, st *Stage) error {
