@@ -245,7 +245,7 @@ func learn(fields []byte, fr *framing, old *familiar) *familiar {
 		at := start + i + 1 + len(l[i+1:]) - len(bytes.TrimLeft(l[i+1:], " \t"))
 		h.lines = append(h.lines, fieldLine{start: int32(start), value: int32(at), end: int32(at + len(value)), field: k,
 			hole: k == fieldLength || k == fieldDate})
-		if k < numViews {
+		if k < numViews && len(value) > 0 { // an empty one is nil, as when it is copied
 			h.views.of[k] = kept(h.fields[at : at+len(value)])
 		}
 		h.views.apiVersion = h.views.apiVersion || k == fieldAPIVersion

@@ -78,6 +78,7 @@ func familiarPairs() []familiarPair {
 		{"a folded length", [2]string{post("Content-Length: 2\r\n", "{}"), post("Content-Length: 2\r\n 3\r\n", "{}")}, [2]string{ok("Content-Length: 2\r\nA: b\r\n", "ok"), ok("Content-Length: 2\r\n A: b\r\n", "ok")}},
 		{"a proxy", [2]string{post("X-Forwarded-For: 192.0.2.1\r\nUser-Agent: a\r\n", ""), post("X-Forwarded-For: 192.0.2.20\r\nUser-Agent: bb\r\n", "")}, both(ok("Content-Length: 0\r\n", ""))},
 		{"forwarded for", [2]string{post("X-Forwarded-For: 192.0.2.1\r\nUser-Agent: a\r\n", ""), post("X-Forwarded-For: 192.0.2.2 \t\r\nUser-Agent:  bb\r\n", "")}, both(ok("Content-Length: 0\r\n", ""))},
+		{"empty views", both("POST / HTTP/1.1\r\nHost:\r\nUser-Agent: \r\n\r\n"), both(ok("Content-Length: 0\r\n", ""))},
 		{"forwarded twice", [2]string{post("X-Forwarded-For: 192.0.2.1\r\n", ""), post("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.3\r\n", "")}, both(ok("Content-Length: 0\r\n", ""))},
 		{"a long value", [2]string{post("User-Agent: a\r\n", ""), post("User-Agent: "+strings.Repeat("b", 600)+"\r\n", "")}, both(ok("Content-Length: 0\r\n", ""))},
 		{"codings", [2]string{post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), post("Transfer-Encoding: gzip\r\n", "0\r\n\r\n")}, [2]string{ok("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), ok("Transfer-Encoding: chunke\r\n", "0\r\n\r\n")}},
