@@ -157,7 +157,9 @@ type Pending struct {
 type Node struct {
 	Server                                    netip.AddrPort
 	Connections                               int
+	Calls                                     uint64 // requests seen whole since the node was first seen
 	InFlight                                  int
+	Doubted                                   int           // of InFlight: their clients reset the connection, so they may be over
 	Oldest                                    time.Duration // age of the oldest call in flight; 0 if none
 	CloseWait                                 int           // from the wire
 	Host                                      bool          // the four below are valid

@@ -37,11 +37,7 @@ func (v *view) appendCalls(dst []int32, n *node, pass func(*cell) bool) []int32 
 }
 
 func (v *view) sortByAge(calls []int32) {
-	slices.SortFunc(calls, func(a, b int32) int {
-		ca, cb := v.calls.at(a), v.calls.at(b)
-		return cmp.Or(cmp.Compare(ca.since, cb.since),
-			cmp.Compare(v.conns.at(ca.conn).id, v.conns.at(cb.conn).id), cmp.Compare(ca.depth, cb.depth))
-	})
+	slices.SortFunc(calls, v.byAge)
 }
 
 // wireState is what the kernels at both ends do about a connection's bytes,

@@ -121,7 +121,7 @@ func timeTo(u use, slope float64) time.Duration {
 
 // state is the node as NodeSeen reports it.
 func (v *view) state(n *node, at capture.Time) Node {
-	s := Node{Server: n.server, Connections: n.live, InFlight: n.inFlight, CloseWait: n.half}
+	s := Node{Server: n.server, Connections: n.live, Calls: n.asked, InFlight: n.inFlight, Doubted: n.doubted, CloseWait: n.half}
 	if i := v.oldest(n); i != none {
 		s.Oldest = at.Sub(v.calls.at(i).since)
 	}

@@ -25,7 +25,8 @@ type node struct {
 	inFlight     int // calls, the doubted ones included
 	doubted      int // calls that may be over, see doubt.go
 	opened       uint64
-	cw           list // the half-closed ones in order of stuckSince
+	asked        uint64 // requests seen whole
+	cw           list   // the half-closed ones in order of stuckSince
 	phases       [numPhases]int
 	aged         [numPhases]int         // of phases, those that last for long
 	once         int                    // idle connections that asked once and never again

@@ -37,6 +37,7 @@ func (v *view) merge(into, from *node) {
 	into.doubted += from.doubted
 	into.inFlight += from.inFlight
 	into.opened += from.opened
+	into.asked += from.asked
 	into.lastEvent = max(into.lastEvent, from.lastEvent)
 	into.lastAnswer = max(into.lastAnswer, from.lastAnswer)
 	into.firing += from.firing

@@ -33,6 +33,7 @@ type Snapshot struct {
 
 	Alerts []AlertGauge // firing, by name and severity
 	Nodes  []Node       // in order of appearance
+	Calls  []OpenCall   // the oldest in flight for certain, at most MaxOpenCalls
 	Stats  Stats
 }
 
@@ -52,7 +53,7 @@ type AlertGauge struct {
 
 // Snapshot fills dst; its slices are used again.
 func (e *Engine) Snapshot(dst *Snapshot) {
-	commands, alerts, nodes := dst.Commands[:0], dst.Alerts[:0], dst.Nodes[:0]
+	commands, alerts, nodes, calls := dst.Commands[:0], dst.Alerts[:0], dst.Nodes[:0], dst.Calls[:0]
 	v := e.view
 	*dst = Snapshot{At: e.now, Stats: v.stats, FDLimit: v.o.FDLimit, LimitAssumed: true,
 		CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, ListenQueue: -1, ListenMax: -1}
@@ -64,7 +65,7 @@ func (e *Engine) Snapshot(dst *Snapshot) {
 		}
 	})
 	e.gaugeHost(dst)
-	dst.Commands, dst.Nodes = commands, nodes
+	dst.Commands, dst.Nodes, dst.Calls = commands, nodes, v.openCalls(calls, e.now)
 	dst.Alerts = e.life.gauge(alerts)
 }
 

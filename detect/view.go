@@ -181,6 +181,7 @@ func (v *view) wire(ev *httpreassembly.Event) {
 func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	n := v.findOrAdd(ev.Flow.Server, ev.At)
 	n.lastEvent = ev.At
+	n.asked++
 	v.loss.saw(ev.At, 2+uint64(ev.Exchange.RequestBytes)/segmentBytes, uint64(ev.Exchange.RequestBytes))
 	if verdict == nil || verdict.Command == nil || verdict.Command.Class == rules.ClassStream || verdict.Stream {
 		return
