@@ -39,7 +39,9 @@ func TestPairsOfRealProxies(t *testing.T) {
 					return
 				}
 				said := netip.MustParseAddr(string(ev.Exchange.ForwardedFor))
-				ev.Exchange.ForwardedFor = nil
+				unsaid := *ev.Exchange.Head
+				unsaid.ForwardedFor = nil
+				ev.Exchange.Head = &unsaid
 				e.Observe(nil, ev, v)
 				switch client, known := clientBehind(e.view.legs.find(ev.Exchange)); {
 				case !known:

@@ -303,7 +303,7 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		}
 		s.event(at, e)
 	case "start":
-		e.Kind, e.Exchange = httpreassembly.RequestStarted, &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at}
+		e.Kind, e.Exchange = httpreassembly.RequestStarted, &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at, Head: &httpreassembly.Head{}}
 		s.event(at, e)
 	case "lost": // the server resets
 		s.finish(at, c, e, httpreassembly.ServerReset, false)
@@ -360,8 +360,7 @@ func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args [
 	if len(args) > 2 {
 		method = args[2]
 	}
-	c.x = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth, RequestStart: at - 1, RequestEnd: at,
-		Method: []byte(method), Target: []byte("/"), RequestBytes: 300}
+	c.x = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth, RequestStart: at - 1, RequestEnd: at, RequestBytes: 300, Head: &httpreassembly.Head{Method: []byte(method), Target: []byte("/")}}
 	c.v = &rules.Verdict{Command: cmd, Calls: 1, Raw: opts["raw"], Malformed: opts["malformed"] != ""}
 	if body := opts["json"]; body != "" {
 		v := rules.Default().Classify(&rules.Request{Method: c.x.Method, Target: c.x.Target, Body: []byte(body), BodyBytes: int64(len(body))})

@@ -24,7 +24,7 @@ func TestRealClient(t *testing.T) {
 		{"PROXY goes first", "10.0.0.3:5", "203.0.113.9", "", "198.51.100.1:77", "198.51.100.1:77"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort(row.from))}, ForwardedFor: []byte(row.xff), Forwarded: []byte(row.forwarded)}
+			x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort(row.from))}, Head: &Head{ForwardedFor: []byte(row.xff), Forwarded: []byte(row.forwarded)}}
 			if row.proxy != "" {
 				x.Peer = &capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort(row.proxy))}
 			}
@@ -37,7 +37,7 @@ func TestRealClient(t *testing.T) {
 
 func TestRealClientAllocatesNothing(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("127.0.0.1:5"))}, ForwardedFor: []byte("192.0.2.66, 203.0.113.9")}
+	x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("127.0.0.1:5"))}, Head: &Head{ForwardedFor: []byte("192.0.2.66, 203.0.113.9")}}
 	if n := testing.AllocsPerRun(100, func() { RealClient(x, trusted) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
@@ -47,7 +47,7 @@ func FuzzRealClient(f *testing.F) {
 	f.Add([]byte("203.0.113.9, 10.0.0.7"), []byte(`for="[2001:db8::17]:4711"`))
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	f.Fuzz(func(t *testing.T, xff, forwarded []byte) {
-		x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("10.0.0.1:5"))}, ForwardedFor: xff, Forwarded: forwarded}
+		x := &Exchange{Flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("10.0.0.1:5"))}, Head: &Head{ForwardedFor: xff, Forwarded: forwarded}}
 		if a := RealClient(x, trusted); a.IsValid() && (within(trusted, a.Addr()) || a.Addr().Zone() != "") {
 			t.Errorf("RealClient(%q, %q) = %s", xff, forwarded, a)
 		}

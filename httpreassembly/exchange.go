@@ -11,8 +11,7 @@ import (
 // ExchangeDone were consumed (the next call of Recycle). What is kept longer
 // has to be copied.
 //
-// The byte slices point into the Exchange's own buffer. They are an attacker's
-// text.
+// The byte slices are an attacker's text.
 type Exchange struct {
 	// Slot is a small number, unique among the exchanges alive in one
 	// Tracker: an index for side tables of later stages.
@@ -25,22 +24,14 @@ type Exchange struct {
 	StreamID     uint32 // of HTTP/2; 0 in HTTP/1
 	RequestStart capture.Time
 
-	// Settled at RequestSeen.
-	Method, Target  []byte // Target at most MaxTarget bytes, the rest counted in TargetBytes
-	TargetBytes     int
-	Host            []byte
-	ContentType     []byte
-	ContentEncoding []byte
-	UserAgent       []byte
-	ForwardedFor    []byte  // X-Forwarded-For, the values of all such fields joined by ", "
-	Forwarded       []byte  // RFC 7239
-	HasAPIVersion   bool    // X-IOTA-API-Version is present
-	Outcome         Outcome // settled at ExchangeDone
-	Body            []byte  // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only; see Options.LendBodies
-	RequestBody     int64   // content bytes, chunking removed
-	RequestBytes    int64   // head, framing and content
-	RequestEnd      capture.Time
-	Peer            *capture.Flow // the ends that a PROXY header named; nil: there was none
+	// Settled at RequestSeen, or at HeadSeen if that was told.
+	*Head                // never nil; empty until it was read
+	Outcome      Outcome // settled at ExchangeDone
+	Body         []byte  // first Options.BodyPrefix bytes of the content, chunking removed. Valid in RequestSeen only; see Options.LendBodies
+	RequestBody  int64   // content bytes, chunking removed
+	RequestBytes int64   // head, framing and content
+	RequestEnd   capture.Time
+	Peer         *capture.Flow // the ends that a PROXY header named; nil: there was none
 
 	// Settled at ResponseSeen.
 	Status        int
@@ -53,6 +44,23 @@ type Exchange struct {
 	ResponseEnd   capture.Time
 	Lost          int64 // bytes of this exchange that were not captured
 }
+
+// Head is what is kept of a request's head. Exchanges that were asked in the
+// same words share one, so nobody but the Tracker may write to it.
+type Head struct {
+	Method, Target  []byte // Target at most MaxTarget bytes, the rest counted in TargetBytes
+	Host            []byte
+	ContentType     []byte
+	ContentEncoding []byte
+	UserAgent       []byte
+	ForwardedFor    []byte // X-Forwarded-For, the values of all such fields joined by ", "
+	Forwarded       []byte // RFC 7239
+	TargetBytes     int
+	HasAPIVersion   bool // X-IOTA-API-Version is present
+}
+
+// noHead is that of an Exchange whose head was not read.
+var noHead Head
 
 // Bounds of what an Exchange keeps of a head.
 const (

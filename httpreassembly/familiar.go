@@ -28,7 +28,8 @@ type familiar struct {
 	holes  []int // indices of lines whose value may differ, in order
 	fr     framing
 	views  views // into fields
-	shared bool  // no view is a hole: all may be shared
+	head   Head  // valid iff shared
+	shared bool  // no view is a hole: it is the head of every request in these words
 }
 
 // fieldLine is where a field stands in familiar.fields: the value is
@@ -135,9 +136,7 @@ func (sl *familiarSlot) share(x *call, l []byte) bool {
 	if sl.hits < seldom || !h.shared || string(l) != string(h.first) {
 		return false
 	}
-	x.Method, x.Target = h.r.method, h.r.target
-	x.TargetBytes = len(h.r.target)
-	x.see(&h.views)
+	x.Head = &h.head
 	return true
 }
 
@@ -214,6 +213,8 @@ func (h *familiar) begin(l []byte) {
 	h.r = requestLine(h.first)
 	h.r.method = knownMethod(h.r.method)
 	h.shared = h.shared && h.r.ok && h.r.minor >= 0 && h.r.method != nil
+	h.head = Head{Method: h.r.method, Target: h.r.target, TargetBytes: len(h.r.target)}
+	h.head.see(&h.views)
 }
 
 // learn makes a familiar of fields; nil: they are not of the kind that is

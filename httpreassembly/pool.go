@@ -7,15 +7,22 @@ import (
 )
 
 // call is an Exchange and what the HTTP half keeps beside it. While it waits
-// for an answer it has its text besides: Exchange.Body is the buffer of the
-// request's content and goes with RequestSeen, ResponseTail gets one when the
-// answer has content.
+// for an answer it has its head besides, its own or one that it shares:
+// Exchange.Body is the buffer of the request's content and goes with
+// RequestSeen, ResponseTail gets one when the answer has content.
 type call struct {
 	Exchange
-	next  *call // the next one owed, or the next one free
-	text  []byte
+	next  *call        // the next one owed, or the next one free
+	own   *ownHead     // Exchange.Head, unless that is shared or not read
 	told  capture.Time // of the last ResponseProgress; zero: there was none
 	flags callFlags
+}
+
+// ownHead is a head that one call has for itself, with the text of its fields.
+type ownHead struct {
+	Head
+	text []byte
+	next *ownHead // the next one free
 }
 
 type callFlags uint16
@@ -67,10 +74,11 @@ func (x *call) keepTail(sh *shared, p []byte, left int64) {
 // recycle: so the bounds hold or fail by what the wire says alone, never by
 // how often the caller recycles.
 type exchangePool struct {
-	alive int    // taken and not retired: what Options.MaxExchanges bounds
-	calls int    // made so far: the next Slot
-	block []call // made in advance
-	free  *call  // last freed, first used again, so Slots stay dense
+	alive int      // taken and not retired: what Options.MaxExchanges bounds
+	calls int      // made so far: the next Slot
+	block []call   // made in advance
+	free  *call    // last freed, first used again, so Slots stay dense
+	heads *ownHead // free: no more than calls were alive at once
 	spentCalls
 	bufs   [numSizes][][]byte
 	kept   int    // bytes in bufs
@@ -98,7 +106,7 @@ const (
 
 // callBlock is how many calls are made at once: they are never given back to
 // the runtime, whose size classes would round each one up.
-const callBlock = 35 // of 464 bytes: 16 KiB
+const callBlock = 68 // of 240 bytes: 16 KiB
 
 // take returns a zero call, or nil if Options.MaxExchanges are alive.
 func (sh *shared) take() *call {
@@ -118,9 +126,21 @@ func (sh *shared) take() *call {
 	}
 	x := &p.block[0]
 	p.block = p.block[1:]
-	x.Slot = int32(p.calls)
+	x.Slot, x.Head = int32(p.calls), &noHead
 	p.calls++
 	return x
+}
+
+// ownHead gives x a head of its own, which is empty.
+func (p *exchangePool) ownHead(x *call) *ownHead {
+	h := p.heads
+	if h == nil {
+		h = new(ownHead)
+	} else {
+		p.heads, h.next = h.next, nil
+	}
+	x.own, x.Head = h, &h.Head
+	return h
 }
 
 // spend says that RequestSeen was emitted for x: its body is over.
@@ -135,7 +155,10 @@ func (p *exchangePool) spend(x *call) {
 // retire gives x back once the Events so far were consumed.
 func (p *exchangePool) retire(x *call) {
 	p.alive--
-	n := cap(x.text) + cap(x.ResponseTail)
+	n := cap(x.ResponseTail)
+	if x.own != nil {
+		n += cap(x.own.text)
+	}
 	if !x.has(bodySpent) {
 		n += x.bodyCost()
 	}
@@ -154,9 +177,13 @@ func (p *exchangePool) reuse(s *spentCalls) {
 	s.seen = s.seen[:0]
 	for _, x := range s.done {
 		p.storeBody(x)
-		p.store(x.text)
 		p.store(x.ResponseTail)
-		*x = call{Exchange: Exchange{Slot: x.Slot}, next: p.free}
+		if h := x.own; h != nil {
+			p.store(h.text)
+			*h = ownHead{next: p.heads}
+			p.heads = h
+		}
+		*x = call{Exchange: Exchange{Slot: x.Slot, Head: &noHead}, next: p.free}
 		p.free = x
 	}
 	clear(s.done)

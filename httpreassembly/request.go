@@ -191,11 +191,12 @@ func versionOr(r line1, h []byte, o Oddity) Oddity {
 // describe copies what is kept of the head into x.
 func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 	target := r.target[:min(len(r.target), MaxTarget)]
-	x.TargetBytes = len(r.target)
-	x.HasAPIVersion = v.apiVersion // known even without room for text
-	x.Method = knownMethod(r.method)
+	h := f.sh.pool.ownHead(x)
+	h.TargetBytes = len(r.target)
+	h.HasAPIVersion = v.apiVersion // known even without room for text
+	h.Method = knownMethod(r.method)
 	other := r.method
-	if x.Method != nil {
+	if h.Method != nil {
 		other = nil
 	} else {
 		m.oddity(f, MethodUnknown, "")
@@ -205,38 +206,38 @@ func (m *messages) describe(f *feed, x *call, r *line1, v *views) {
 		n += len(b)
 	}
 	var ok bool
-	if x.text, ok = f.sh.grown(x.text, n); !ok {
+	if h.text, ok = f.sh.grown(nil, n); !ok {
 		return // counted; the call is timed without a name
 	}
 	if other != nil {
-		x.Method = x.write(other)
+		h.Method = h.write(other)
 	}
-	x.Target = x.write(target)
+	h.Target = h.write(target)
 	for i := range v.of {
-		v.of[i] = x.write(v.of[i])
+		v.of[i] = h.write(v.of[i])
 	}
-	x.see(v)
+	h.see(v)
 }
 
 // see takes what is kept of the fields.
-func (x *call) see(v *views) {
-	x.HasAPIVersion = v.apiVersion
-	x.Host = v.of[fieldHost]
-	x.ContentType = v.of[fieldContentType]
-	x.ContentEncoding = v.of[fieldContentEncoding]
-	x.UserAgent = v.of[fieldUserAgent]
-	x.ForwardedFor = v.of[fieldForwardedFor]
-	x.Forwarded = v.of[fieldForwarded]
+func (h *Head) see(v *views) {
+	h.HasAPIVersion = v.apiVersion
+	h.Host = v.of[fieldHost]
+	h.ContentType = v.of[fieldContentType]
+	h.ContentEncoding = v.of[fieldContentEncoding]
+	h.UserAgent = v.of[fieldUserAgent]
+	h.ForwardedFor = v.of[fieldForwardedFor]
+	h.Forwarded = v.of[fieldForwarded]
 }
 
-// write appends b to the text of x, which has room, and returns it there.
-func (x *call) write(b []byte) []byte {
+// write appends b to the text of h, which has room, and returns it there.
+func (h *ownHead) write(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
 	}
-	n := len(x.text)
-	x.text = append(x.text, b...)
-	return x.text[n:len(x.text):len(x.text)]
+	n := len(h.text)
+	h.text = append(h.text, b...)
+	return h.text[n:len(h.text):len(h.text)]
 }
 
 // requestFraming decides where the request ends (RFC 9112 6.3). What servers
