@@ -16,7 +16,7 @@ func (acceptQueueFull) name() string { return "AcceptQueueFull" }
 
 func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.AcceptQueue
-	syns := within(&n.syns, at, o.Within)
+	syns := n.turnedAway(at, o.Within)
 	var queue capture.Backlog
 	full, overflows := false, int64(0)
 	if v.host.of(n, at) {

@@ -143,12 +143,38 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, age time.Duratio
 	if s.critical == 1 && s.warn < o.MinCalls && v.loss.ratio() > v.o.CaptureLoss.Info {
 		return Info // the answer may have come in what was lost
 	}
+	if v.unheard(culprit.node.cell(culprit.command), s.warn) {
+		return Info // no call that the node has: a firewall or the way to it keeps them out
+	}
 	c := culprit.command
 	old := c.Critical > 0 && !slowByNature(c) && age >= time.Duration(o.CriticalAge)*max(c.Critical, o.CriticalFloor)
 	if s.warn >= o.CriticalCalls || s.canary || old {
 		return Critical
 	}
 	return Warning
+}
+
+// maxUnheard bounds how many calls are looked at for being unheard: a stall
+// of more than so many is judged as one that was heard.
+const maxUnheard = 64
+
+// unheard reports whether all calls of a stall are of one cell, and none was
+// ever acknowledged although the node answered others after it.
+func (v *view) unheard(c *cell, hanging int) bool {
+	if hanging != c.overWarn || hanging > maxUnheard {
+		return false
+	}
+	for k := c.list.head; k != none && hanging > 0; k = v.calls.at(k).links[byCell].next {
+		call := v.calls.at(k)
+		if call.over&overWarn == 0 {
+			continue
+		}
+		if call.node.lastAnswer <= call.since || v.cause(call) != CauseHost {
+			return false
+		}
+		hanging--
+	}
+	return true
 }
 
 // slowByNature reports whether a command takes its time when all is well, as

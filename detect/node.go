@@ -48,6 +48,9 @@ type node struct {
 	lastEvent  capture.Time
 	lastAnswer capture.Time           // an answer's first or last byte
 	syns       [synWindow]secondCount // without an answer
+	unheard    knockers               // whose they were
+	shut       knockers               // whose SYNs were answered by RST
+	openers    openers                // who was let in
 	knocks     [synWindow]secondCount // SYNs, answered or not
 	sources    *sourceSet             // of SYNs that came while others stood half open; nil: of none lately
 	ramp       ramp

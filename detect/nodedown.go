@@ -21,8 +21,18 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		}
 		v.fall(n, at, true)
 	}
-	if !life.silent && at.Sub(life.down) < o.After {
-		return // an operator restarts it
+	if !life.silent {
+		v.buryIfGone(n, at)
+		l.out = append(l.out, v.buried...)
+		v.buried = nil
+		life.settleWill()
+		if n.lastAnswer > life.down || life.lastWill.n == 0 && n.keptOut(n.shut, life.down, at) {
+			life.down, life.refused = 0, 0 // it serves those it has, or all but one
+			return
+		}
+		if at.Sub(life.down) < o.After {
+			return // an operator restarts it
+		}
 	}
 	if life.silent && !d.isSilent(v, n, at) && n.lastAnswer > life.down {
 		life.down = 0
@@ -38,7 +48,7 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if life.silent {
 		a.Summary = fmt.Sprintf("%s is silent: SYNs stay unanswered and nothing is acknowledged", n.name())
 		a.Why = fmt.Sprintf("%d SYNs without answer within %s (fires at %d), and no sign of the node meanwhile",
-			within(&n.syns, at, o.Within), inSeconds(o.Within), o.Syns)
+			n.turnedAway(at, o.Within), inSeconds(o.Within), o.Syns)
 	} else {
 		a.Summary = fmt.Sprintf("%s refuses connections since %s: the process is gone", n.name(), inSeconds(since))
 		a.Why = fmt.Sprintf("%s answered by RST and none accepted for %s (fires after %s)", plural(life.refused, "SYN"), inSeconds(since), inSeconds(o.After))
@@ -54,7 +64,7 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 // what comes on connections that stand.
 func (nodeDown) isSilent(v *view, n *node, at capture.Time) bool {
 	o := &v.o.NodeDown
-	if n.opened == 0 || within(&n.syns, at, o.Within) < o.Syns {
+	if n.opened == 0 || n.turnedAway(at, o.Within) < o.Syns {
 		return false
 	}
 	if at.Sub(max(n.lastAnswer, n.lastOpened)) < o.Within {

@@ -18,7 +18,7 @@ type nodeLife struct {
 	silent   bool         // valid iff down: nothing comes back at all
 	refused  int          // SYNs answered by RST since
 	told     bool         // NodeDown fired
-	back     capture.Time // since it came back; zero: it never did
+	back     capture.Time // when it came back; zero: it never did
 	away     capture.Time // since when it had been down
 	notable  bool         // its return is news
 	cut      casualties   // calls that the node's end cut off, lately
@@ -73,10 +73,22 @@ func (v *view) refused(ev *httpreassembly.Event) {
 	if n == v.others || n.opened == 0 {
 		return // never seen at work: a scan of a machine without a node
 	}
+	n.shut.away(ev.Flow.Client.Addr(), ev.At)
 	if n.life.refused++; n.life.down == 0 {
 		v.fall(n, ev.At, false)
 	}
 	n.life.silent = false
+	v.buryIfGone(n, ev.At)
+}
+
+// buryIfGone buries a node that refuses connections, once its process is gone
+// for certain: its kernel has closed the server's end of every connection. A
+// firewall refuses with RST as well, and so does a node that drains before it
+// ends; both go on with the calls that they have.
+func (v *view) buryIfGone(n *node, at capture.Time) {
+	if n.live-n.serverClosed-n.phases[opening] <= 0 {
+		v.bury(n, at)
+	}
 }
 
 // fall notes that a node is gone.
@@ -85,14 +97,18 @@ func (v *view) fall(n *node, at capture.Time, silent bool) {
 	life.down, life.silent, life.told = at, silent, false
 	if !silent {
 		life.refused = 1
-		v.bury(n, at)
+		v.buryIfGone(n, at)
 	}
-	if at.Sub(life.cut.last) <= 2*cutSpan {
-		life.lastWill = life.cut
-	} else {
-		life.lastWill = casualties{}
+	life.settleWill()
+}
+
+// settleWill takes what was cut off shortly before the node went, or since,
+// for what it had in flight: its listening socket may close before the others.
+func (l *nodeLife) settleWill() {
+	l.lastWill = casualties{}
+	if l.cut.last != 0 && l.down.Sub(l.cut.last) <= 2*cutSpan {
+		l.lastWill = l.cut
 	}
-	life.cut = casualties{}
 }
 
 // bury ends every call of a node whose process is gone, and tells each for the
@@ -116,6 +132,11 @@ func (v *view) comesBack(n *node, at capture.Time) {
 	if life.down == 0 {
 		return
 	}
+	if life.told && !life.silent {
+		v.bury(n, at) // whatever hung was the former process's
+	}
+	life.settleWill()
+	life.cut = casualties{}
 	life.away, life.back = life.down, at
 	life.notable = life.told || life.lastWill.n >= v.o.NodeRestarted.Calls
 	life.down, life.refused = 0, 0

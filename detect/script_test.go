@@ -264,7 +264,7 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		c := &client{id: httpreassembly.ConnID(int64(at) + int64(s.ports)), slot: s.slots, flow: f, opened: at}
 		s.slots++
 		s.conns[args[0]] = c
-		mid := false
+		mid := opts["mid"] != ""
 		switch opts["unseen"] {
 		case "client": // the node answers a SYN that was not captured
 			c.id = httpreassembly.ConnID(at)

@@ -104,6 +104,7 @@ func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 		// host that is not there opens nothing, and must not make a node.
 		if n := v.find(ev.Flow.Server); n != v.others {
 			count(&n.syns, ev.At)
+			n.unheard.away(ev.Flow.Client.Addr(), ev.At)
 			v.knocked(n, ev)
 		}
 	}
@@ -114,6 +115,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	n.live++
 	n.opened++
 	n.lastEvent, n.lastOpened = ev.At, ev.At
+	n.comesIn(ev.Flow.Client.Addr(), ev.At)
 	v.comesBack(n, ev.At)
 	unseen := n.sight.opened(ev)
 	v.loss.saw(ev.At, 3, 0)
