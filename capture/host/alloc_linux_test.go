@@ -93,6 +93,7 @@ func TestAllocsOfASample(t *testing.T) {
 func inThread(f func()) {
 	done := make(chan struct{})
 	go func() {
+		defer close(done) // f may end the goroutine, as a test that fails does
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
 			inThread(f)
@@ -100,7 +101,6 @@ func inThread(f func()) {
 		} else {
 			f()
 		}
-		close(done)
 	}()
 	<-done
 }

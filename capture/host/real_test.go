@@ -125,8 +125,6 @@ func TestFindsOurselves(t *testing.T) {
 	}
 }
 
-// TestManyPorts puts the wanted port last in a long filter, and then beyond
-// what a filter holds.
 // TestAppearsWhileASearchIsTooDear: however long the next search has to wait,
 // a listener that is new ends the waiting; one that is known does not.
 func TestAppearsWhileASearchIsTooDear(t *testing.T) {
@@ -160,6 +158,8 @@ func TestAppearsWhileASearchIsTooDear(t *testing.T) {
 	}
 }
 
+// TestManyPorts puts the wanted port last in a long filter, and then beyond
+// what a filter holds.
 func TestManyPorts(t *testing.T) {
 	l := listen(t, 10)
 	l.dial(3)

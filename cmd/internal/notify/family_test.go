@@ -43,7 +43,7 @@ type bench struct {
 func quick(l *limits) { l.settle, l.group = 0, 0 }
 
 func newBench(t *testing.T, fakes ...*fake) *bench {
-	b := &bench{t: t, dir: t.TempDir(), tune: quick, timeout: 8 * time.Second}
+	b := &bench{t: t, dir: t.TempDir(), tune: quick, timeout: patience}
 	b.c = Config{Spool: filepath.Join(b.dir, "spool"), Instance: "node-1", Proxy: "haproxy", Node: "iri",
 		Links: Links{"https://status.example/", "https://runbook.example/alerts"}}
 	for _, f := range fakes {
@@ -88,11 +88,15 @@ func (b *bench) leaks() {
 	}
 }
 
+// patience is for what happens at once on an idle machine: only a test that
+// fails waits so long.
+const patience = time.Minute
+
 // until waits for a condition that other goroutines bring about over real
 // sockets.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting for: %s", what)
@@ -191,7 +195,7 @@ func TestFamilyLifeOfAnIncident(t *testing.T) {
 		b.took(f, 1+escalation)
 		b.find(stalled(90, detect.Resolved, detect.Critical))
 		took := b.took(f, 2+escalation)
-		if err := b.stop(time.Second); err != nil {
+		if err := b.stop(patience); err != nil {
 			t.Fatal(err)
 		}
 		if s := b.n.Stats().Receivers[0]; s.Sent != 3 || s.Queue != 0 || s.Failed+s.Dropped != 0 {
@@ -239,7 +243,7 @@ func TestFamilyRetries(t *testing.T) {
 			everyKind(t, func(t *testing.T, f *fake, b *bench) {
 				f.set(nil, row.snag)
 				if row.name == "hang" {
-					b.timeout = time.Second
+					b.timeout = 2 * time.Second
 				}
 				b.start()
 				b.find(stalled(1, detect.Firing, detect.Warning))
@@ -345,15 +349,13 @@ func TestFamilyWrongCertificate(t *testing.T) {
 func TestFamilyDrain(t *testing.T) {
 	everyKind(t, func(t *testing.T, f *fake, b *bench) {
 		f.set(hang)
+		b.timeout = time.Hour // an end that waited for the answer would take as long
 		b.start()
+		b.n.grace = patience
 		b.find(stalled(1, detect.Firing, detect.Warning))
 		until(t, "an attempt", func() bool { tried, _ := f.counts(); return tried > 0 })
-		begin := time.Now()
 		if err := b.stop(200 * time.Millisecond); err != nil {
 			t.Fatal(err)
-		}
-		if d := time.Since(begin); d > 200*time.Millisecond+drainGrace {
-			t.Errorf("the end took %s", d)
 		}
 		// The next process delivers what this one could not.
 		f.set(nil)
@@ -361,7 +363,7 @@ func TestFamilyDrain(t *testing.T) {
 		if b.took(f, 1); b.n.Stats().Lost > 0 {
 			t.Error("something was lost")
 		}
-		if err := b.stop(time.Second); err != nil {
+		if err := b.stop(patience); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -64,11 +64,12 @@ type Notifier struct {
 	cancel    context.CancelFunc
 	feeders   sync.WaitGroup // of the intake
 	senders   sync.WaitGroup // of the receivers
+	grace     time.Duration  // drainGrace
 }
 
 // New opens the queues and starts to deliver what is in them.
 func New(c *Config, o Options) (*Notifier, error) {
-	n := &Notifier{opts: o, log: o.Log, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	n := &Notifier{opts: o, log: o.Log, wake: make(chan struct{}, 1), quit: make(chan struct{}), grace: drainGrace}
 	n.opts.Timeout = orDuration(o.Timeout, callTimeout)
 	dir := spoolDir(c)
 	if dir != NoSpool && len(c.Receivers) > 0 {
@@ -258,7 +259,7 @@ func (n *Notifier) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n.cancel()
-	grace := time.NewTimer(drainGrace)
+	grace := time.NewTimer(n.grace)
 	defer grace.Stop()
 	for _, done := range []<-chan struct{}{sent, fed} {
 		select {

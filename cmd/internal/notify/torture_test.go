@@ -57,7 +57,7 @@ func tortureAlert(i int) *detect.Alert {
 func victim(args []string) {
 	r := Receiver{Name: "victim", Kind: Webhook, URLs: []Secret{NewSecret(args[1])}, PerMinute: -1}
 	c := Config{Spool: args[0], Receivers: []Receiver{r}}
-	n, err := New(&c, Options{Log: zerolog.New(os.Stderr).Level(zerolog.ErrorLevel), Timeout: time.Second, tune: func(l *limits) {
+	n, err := New(&c, Options{Log: zerolog.New(os.Stderr).Level(zerolog.ErrorLevel), Timeout: patience, tune: func(l *limits) {
 		quick(l)
 		l.changes, l.backoff = 1<<20, time.Millisecond
 	}})
