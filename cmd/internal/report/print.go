@@ -68,6 +68,10 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 		}
 		p.line("# Broken:      %s", b)
 	}
+	if st.Packets > 0 {
+		r.headline(p, st)
+		r.culprit(p)
+	}
 }
 
 func rate(st *pipeline.Stats, span time.Duration) string {
@@ -238,7 +242,6 @@ func skipped(p *page, st *pipeline.Stats) {
 func (r *Report) closing(p *page, st *pipeline.Stats) {
 	p.line("")
 	lead := r.failed.Sub(r.warned)
-	const failure = "the first connection refused or unanswered, or call the server dropped"
 	switch {
 	case st.Packets == 0:
 		p.line("Nothing was read: no packets.")
@@ -250,12 +253,16 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 	case r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("Nothing suspicious.")
 	case r.warned == 0:
-		p.wrap("", "", fmt.Sprintf("No warning; %s came at %s.", failure, offset(r.failed, st.First)))
+		p.wrap("", "", fmt.Sprintf("No warning; %s came at %s.", r.failure, offset(r.failed, st.First)))
 	case r.failed == 0:
 		p.wrap("", "", fmt.Sprintf("First warning at %s; no connection was refused and no call dropped by the server.", offset(r.warned, st.First)))
 	case lead >= 0:
-		p.wrap("", "", fmt.Sprintf("First warning at %s, %s before %s.", offset(r.warned, st.First), duration(lead), failure))
+		p.wrap("", "", fmt.Sprintf("First warning at %s, %s before %s.", offset(r.warned, st.First), duration(lead), r.failure))
 	default:
-		p.wrap("", "", fmt.Sprintf("First warning at %s, %s after %s.", offset(r.warned, st.First), duration(-lead), failure))
+		p.wrap("", "", fmt.Sprintf("First warning at %s, %s after %s.", offset(r.warned, st.First), duration(-lead), r.failure))
 	}
+	if len(st.Broken) > 0 {
+		p.line("That is of what could be read: see Broken above.")
+	}
+	r.next(p)
 }

@@ -37,6 +37,7 @@ type Report struct {
 	tls       uint64 // connections that speak TLS
 	warned    capture.Time
 	failed    capture.Time
+	failure   string // what failed first; valid iff failed is not 0
 	worst     detect.Severity
 }
 
@@ -47,6 +48,7 @@ type command struct {
 	errors   uint64
 	open     uint64 // in flight at the end
 	requests uint64
+	canary   bool // costs the node nothing
 }
 
 // maxCommands bounds the rows: beyond, commands share one.
@@ -97,16 +99,17 @@ func (r *Report) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 		}
 	case httpreassembly.Refused:
 		r.refused++
-		r.fail(ev.At)
+		r.fail(ev.At, "the first connection that was refused")
 	case httpreassembly.SynUnanswered:
 		r.silent++
-		r.fail(ev.At)
+		r.fail(ev.At, "the first connection that was not answered")
 	}
 }
 
-func (r *Report) fail(at capture.Time) {
+// fail notes the first failure and what it was.
+func (r *Report) fail(at capture.Time, what string) {
 	if r.failed == 0 {
-		r.failed = at
+		r.failed, r.failure = at, what
 	}
 }
 
@@ -135,7 +138,7 @@ func (r *Report) done(ev *httpreassembly.Event, v *rules.Verdict) {
 		c.errors++
 	}
 	if unanswered && (x.Outcome == httpreassembly.ServerClosed || x.Outcome == httpreassembly.ServerReset) {
-		r.fail(ev.At)
+		r.fail(ev.At, "the first call that the server dropped")
 	}
 }
 
@@ -148,7 +151,7 @@ func (r *Report) command(v *rules.Verdict) *command {
 		r.commands = append(r.commands, nil)
 	}
 	if r.commands[i] == nil {
-		r.commands[i] = &command{name: v.Command.Name}
+		r.commands[i] = &command{name: v.Command.Name, canary: v.Command.Canary}
 	}
 	return r.commands[i]
 }

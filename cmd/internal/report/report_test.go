@@ -303,7 +303,7 @@ func TestClosing(t *testing.T) {
 		{"warned in time", []func(*Report){alert, refuse(25 * sec)}, "First warning at +10.0s, 15.0s before the first"},
 		{"warned late", []func(*Report){refuse(4 * sec), alert}, "First warning at +10.0s, 6.00s after the first"},
 		{"warned only", []func(*Report){alert}, "First warning at +10.0s; no connection was refused"},
-		{"not warned", []func(*Report){refuse(sec)}, "No warning; the first connection refused"},
+		{"not warned", []func(*Report){refuse(sec)}, "No warning; the first connection that was refused"},
 	} {
 		r := New(nil, Options{})
 		for _, p := range row.plays {

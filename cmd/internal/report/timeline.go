@@ -52,30 +52,12 @@ func evidence(a *detect.Alert) []string {
 	if a.Why != "" {
 		add("why         %s", a.Why)
 	}
-	for i := range e.Calls {
-		c := &e.Calls[i]
-		role := "waits too"
-		if i == 0 {
-			role = "culprit"
-		}
-		name := c.Command
-		if c.Raw != "" {
-			name += " " + c.Raw
-		}
-		add("%-11s %s %s from %s, %s %s", role, name, duration(c.Age), end(c.Client), c.Verdict, c.Shape)
-		if i == 3 {
-			break
-		}
-	}
+	lines = append(lines, callLines(a)...)
 	if e.InFlight > 0 {
 		add("in flight   %d", e.InFlight)
 	}
 	if len(e.Clients) > 0 {
-		names := make([]string, len(e.Clients))
-		for i, c := range e.Clients {
-			names[i] = fmt.Sprintf("%s (%d)", c.Client, c.N)
-		}
-		add("clients     %s", strings.Join(names, ", "))
+		add("clients     %s", clients(e))
 	}
 	if e.Leg.Side != detect.NoLeg {
 		add("leg         %s", leg(&e.Leg))
