@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"reflect"
@@ -178,6 +180,30 @@ func (o Options) WithRules(set *rules.Set) (Options, error) {
 	}
 	next.Rules = set
 	return next, nil
+}
+
+// Digest identifies the rules with the settings of their files: the first 8
+// bytes of a SHA-256, in hex. A setting that says its default, or the same
+// value in other letters, makes no other rules; flags of the command line are
+// not in it.
+func Digest(set *rules.Set) string {
+	o, err := Options{}.WithRules(set)
+	if err != nil {
+		return set.Digest() // of rules that cannot be in force
+	}
+	h := sha256.New()
+	changed := false
+	for _, s := range o.Settings() {
+		if s.Value != s.Default {
+			changed = true
+			fmt.Fprintf(h, "setting %s %s %s\n", s.Detector, s.Name, s.Value)
+		}
+	}
+	if !changed {
+		return set.Digest()
+	}
+	fmt.Fprintf(h, "rules %s\n", set.Digest())
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // applier lays the settings of a Set over Options.

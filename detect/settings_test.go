@@ -197,3 +197,24 @@ func FuzzWithRules(f *testing.F) {
 		}
 	})
 }
+
+// TestDigest: the digest follows what the settings say, not how they are
+// written.
+func TestDigest(t *testing.T) {
+	none := Digest(rules.Default())
+	set := func(s string) string { return Digest(ownRules(t, "detectors:\n  CallStalled: {"+s+"}\n")) }
+	changed := set("min_calls: 5, warn_floor: 9s")
+	for _, tt := range []struct {
+		name, settings, want string
+	}{
+		{"the default", "min_calls: 3, enabled: true", none},
+		{"in other words", "warn_floor: 9000ms, min_calls: 5", changed},
+	} {
+		if got := set(tt.settings); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if off := set("enabled: false"); changed == none || off == none || off == changed || len(off) != 16 {
+		t.Errorf("different settings have one digest: none %s, changed %s, off %s", none, changed, off)
+	}
+}

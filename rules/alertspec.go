@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -88,16 +89,15 @@ func (r *reader) indent(line int) int {
 
 // lineOf returns a line of data, from 1; "" if there is none.
 func lineOf(data []byte, line int) string {
-	rest := string(data)
 	for ; line > 1; line-- {
-		_, after, ok := strings.Cut(rest, "\n")
+		_, after, ok := bytes.Cut(data, []byte("\n"))
 		if !ok {
 			return ""
 		}
-		rest = after
+		data = after
 	}
-	text, _, _ := strings.Cut(rest, "\n")
-	return strings.TrimRight(text, "\r")
+	text, _, _ := bytes.Cut(data, []byte("\n"))
+	return strings.TrimRight(string(text), "\r")
 }
 
 func (r *reader) alert(n ast.Node) *alertSpec {

@@ -68,10 +68,16 @@ func (s *Set) name(v *Verdict, r *Request, doc *document) {
 		return
 	}
 	var buf [maxPath]byte
-	p := split(r.Target, buf[:])
+	p := split(r.Target, buf[:], slashesStay)
 	s.query(v, p.query)
 	if s.nameByRoute(v, r.Method, &p) {
 		return
+	}
+	if p.hidden {
+		p = split(r.Target, buf[:], slashesCut)
+		if s.nameByRoute(v, r.Method, &p) {
+			return
+		}
 	}
 	s.nameOther(v, r, doc, &p)
 }

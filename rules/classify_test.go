@@ -127,6 +127,13 @@ func TestClassifyRoute(t *testing.T) {
 		{"GET", "/api/v1/info/", "GET /api/v1/info", "", ""},
 		{"GET", "//api//v1/./info", "GET /api/v1/info", "", ""},
 		{"GET", "/api/v1/inf%6f?x=1", "GET /api/v1/info", "", "other:1"},
+		{"GET", "/api%2Fv1%2finfo", "GET /api/v1/info", "", ""},
+		{"GET", "/api/v1/info%2F", "GET /api/v1/info", "", ""},
+		{"GET", "/api/v1/messages/a%2Fb", "GET /api/v1/messages/{id}", "", ""},
+		{"GET", "/api/v1/messages/a%2Fmetadata", "GET /api/v1/messages/{id}", "", ""}, // as Go's routers take it
+		{"GET", "/no/such%2fpath", Other, "GET /no/such/path", ""},
+		{"GET", "/api/v1/info%", Other, "GET /api/v1/info%", ""},
+		{"GET", "/API/v1/info", Other, "GET /API/v1/info", ""},
 		{"GET", "http://node:14265/api/v1/info", "GET /api/v1/info", "", ""},
 		{"GET", "http://node:14265", Other, "GET /", ""},
 		{"GET", "/api/v1/messages/" + id, "GET /api/v1/messages/{id}", "", ""},

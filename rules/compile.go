@@ -254,6 +254,7 @@ func (c *compiler) add(a *api, spec *commandSpec) *Command {
 }
 
 // digest hashes what decides: the names of everything, and what each means.
+// Settings are left to those who know their defaults.
 func digest(s *Set) string {
 	h := sha256.New()
 	for _, a := range s.apis {
@@ -271,9 +272,6 @@ func digest(s *Set) string {
 			fmt.Fprintf(h, " %d %v %v", e.Longest, e.Numbers, e.Elements)
 		}
 		fmt.Fprintln(h)
-	}
-	for i := range s.settings {
-		fmt.Fprintf(h, "setting %q %q %q\n", s.settings[i].Detector, s.settings[i].Name, s.settings[i].Value())
 	}
 	for _, a := range s.alerts {
 		fmt.Fprintf(h, "alert %q %s %s %q %d %s %s %s %q\n", a.Name, a.On, a.By, a.When, a.MoreThan, a.Within, a.For, a.Severity, a.Summary)

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"bytes"
+	"unicode/utf8"
+
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
 )
@@ -16,13 +19,40 @@ const (
 	maxMarks  = 100 // anchors and tags of a file, which are refused later with a better word
 )
 
-// CheckNesting refuses YAML that is nested so deep that its parser would
-// overflow the stack, for other readers of YAML.
-func CheckNesting(name string, data []byte) error {
+// byteOrderMark is what some editors put before a text (YAML 1.2 section 5.2
+// allows it there). It is no part of the first key.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// Trim returns a file without its byte order mark.
+func Trim(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }
+
+// CheckText refuses a file that is no UTF-8, whose texts would silently be
+// others than those that its author sees, and YAML that is nested so deep that
+// its parser would overflow the stack.
+func CheckText(name string, data []byte) error {
+	if !utf8.Valid(data) {
+		return notText(name, data)
+	}
 	if tk := tooDeep(data); tk != nil {
 		return place{name, tk.Position.Line, tk.Position.Column}.errorf("", "nested deeper than any such file")
 	}
 	return nil
+}
+
+// notText points at the first byte that is no UTF-8.
+func notText(name string, data []byte) error {
+	good := 0
+	for good < len(data) {
+		r, size := utf8.DecodeRune(data[good:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		good += size
+	}
+	before := data[:good]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return place{name, line, column}.errorf("save the file as UTF-8", "the byte 0x%02x is no UTF-8", data[good])
 }
 
 // nesting counts the levels of a file's tokens.

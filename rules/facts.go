@@ -192,7 +192,7 @@ func isFunc(name string) bool {
 // plainPath is the path of a target as summaries and expressions see it.
 func plainPath(target []byte) string {
 	var buf, out [maxPath + MaxRaw]byte
-	p := split(target, buf[:maxPath])
+	p := split(target, buf[:maxPath], slashesCut)
 	if !p.ok && p.n == 0 {
 		return "/..."
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -93,7 +94,10 @@ func Compile(sources ...Source) (*Set, error) { return compileSources(0, sources
 func compileSources(ours int, sources []Source) (*Set, error) {
 	var whole fileSpec
 	var errs []error
-	for i, src := range sources {
+	sources = slices.Clone(sources)
+	for i := range sources {
+		sources[i].Data = Trim(sources[i].Data)
+		src := sources[i]
 		r := &reader{file: src.Name, ours: i < ours}
 		f := r.readFile(src.Data)
 		if len(r.errs) == 0 {
@@ -111,10 +115,10 @@ func compileSources(ours int, sources []Source) (*Set, error) {
 	if s != nil {
 		s.sources = sources
 	}
-	quote(errs, sources)
 	if len(errs) > maxErrors {
 		errs = append(errs[:maxErrors:maxErrors], fmt.Errorf("and %d more", len(errs)-maxErrors))
 	}
+	quote(errs, sources) // of those that are told only: finding a line takes a walk through the file
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -136,11 +140,22 @@ func quote(errs []error, sources []Source) {
 				continue
 			}
 			line := strings.ReplaceAll(lineOf(sources[i].Data, e.Line), "\t", " ")
-			if Escape([]byte(line), maxLine) == line {
+			if plainLine(line) {
 				e.Text = line
 			}
 		}
 	}
+}
+
+// plainLine reports whether a terminal shows a line as it stands, a column a
+// byte.
+func plainLine(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxLine
 }
 
 // Point gives a FileError that was made after loading, as by Setting.Errorf,

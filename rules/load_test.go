@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,4 +196,41 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoadEncodings: a byte order mark is no part of the first key, and what is
+// no UTF-8 is refused where it stands, since its texts would never match.
+func TestLoadEncodings(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"byte order mark", "\ufeffclasses: {fast: {warn: 1s}}\n", ""},
+		{"byte order mark and a slip", "\ufeffclases: {}\n", "own.yaml:1:1: unknown key \"clases\" of a rule file (did you mean classes?)"},
+		{"byte order mark alone", "\ufeff", ""},
+		{"CR LF", "classes:\r\n  fast: {warn: 1s}\r\n  wrok: {warn: 1s}\r\n", "own.yaml:3:3: unknown key \"wrok\" of classes (did you mean work?)"},
+		{"Latin-1", "# K\u00e4se\n# caf\xe9\n", "own.yaml:2:6: the byte 0xe9 is no UTF-8 (save the file as UTF-8)"},
+		{"UTF-16", "\xff\xfec\x00l\x00", "own.yaml:1:1: the byte 0xff is no UTF-8 (save the file as UTF-8)"},
+	} {
+		_, err := LoadOver([]Source{{"own.yaml", []byte(tt.in)}})
+		if got := fmt.Sprint(err); err != nil && got != tt.want || (err == nil) != (tt.want == "") {
+			t.Errorf("%s: got %s, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestPointers: an error of a line that a terminal shows as it stands has the
+// line, patterns with backslashes included; further errors are only counted.
+func TestPointers(t *testing.T) {
+	const own = `alerts:
+  - {alert: Digits, when: 'user_agent matches "\\d("'}
+`
+	_, err := LoadOver([]Source{{"own.yaml", []byte(own)}})
+	var e *FileError
+	if !errors.As(err, &e) || e.Pointer() != "  - {alert: Digits, when: 'user_agent matches \"\\\\d(\"'}\n"+strings.Repeat(" ", e.Column-1)+"^\n" {
+		t.Errorf("%v points\n%s", err, e.Pointer())
+	}
+	many := strings.Repeat("  - {alert: x, when: y}\n", maxErrors+7)
+	_, err = LoadOver([]Source{{"own.yaml", []byte("alerts:\n" + many)}})
+	list := err.(interface{ Unwrap() []error }).Unwrap()
+	if len(list) != maxErrors+1 || list[maxErrors].Error() != "and 7 more" {
+		t.Errorf("%d errors, the last: %v", len(list), list[len(list)-1])
+	}
 }

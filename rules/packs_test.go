@@ -228,7 +228,7 @@ func TestPacksWhole(t *testing.T) {
 // renumbers its Set, makes one of its own.
 func TestPacksAreShallow(t *testing.T) {
 	for _, src := range embedded() {
-		if err := CheckNesting(src.Name, src.Data); err != nil {
+		if err := CheckText(src.Name, src.Data); err != nil {
 			t.Error(err)
 		}
 	}

@@ -69,12 +69,23 @@ type path struct {
 	n        int
 	query    []byte
 	ok       bool // short enough to be a known route
+	hidden   bool // a slash was escaped, and stayed so
 }
+
+// slashes says what an escaped slash is. Servers differ: those that route the
+// raw path (Go's RawPath, axum) keep it within its segment, those that unescape
+// first (nginx, Java's servlets) see two segments.
+type slashes uint8
+
+const (
+	slashesStay slashes = iota
+	slashesCut
+)
 
 // split reads an origin-form or absolute-form target (RFC 9112 section 3.2).
 // What it unescapes goes to buf, of maxPath bytes: a caller's array, since one
 // of the path's own would move it to the heap.
-func split(target, buf []byte) (p path) {
+func split(target, buf []byte, how slashes) (p path) {
 	t, query, _ := bytes.Cut(target, []byte("?"))
 	p.query = query
 	if len(t) > 0 && t[0] != '/' {
@@ -83,7 +94,7 @@ func split(target, buf []byte) (p path) {
 	if p.ok = len(t) <= maxPath; !p.ok {
 		return p
 	}
-	t = unescapePath(t, buf)
+	t, p.hidden = unescapePath(t, buf, how)
 	for len(t) > 0 {
 		var segment []byte
 		segment, t, _ = bytes.Cut(t, []byte("/"))
@@ -113,25 +124,30 @@ func afterAuthority(t []byte) []byte {
 }
 
 // unescapePath undoes percent-encoding (RFC 3986 section 2.1), which every server
-// does before it routes: `/api/v1/inf%6f` must not be a way past the monitor.
-func unescapePath(t, buf []byte) []byte {
+// does before it routes: `/api/v1/inf%6f` must not be a way past the monitor. It
+// reports whether it left an escaped slash as it is.
+func unescapePath(t, buf []byte, how slashes) (out []byte, hidden bool) {
 	if bytes.IndexByte(t, '%') < 0 {
-		return t
+		return t, false
 	}
-	out := buf[:0]
+	out = buf[:0]
 	for i := 0; i < len(t); i++ {
 		c := t[i]
 		if c == '%' && i+2 < len(t) {
 			high, ok1 := hexDigit(t[i+1])
 			low, ok2 := hexDigit(t[i+2])
-			if ok1 && ok2 {
-				c = high<<4 | low
+			b := high<<4 | low
+			switch {
+			case ok1 && ok2 && b == '/' && how == slashesStay:
+				hidden = true
+			case ok1 && ok2:
+				c = b
 				i += 2
 			}
 		}
 		out = append(out, c)
 	}
-	return out
+	return out, hidden
 }
 
 // normal appends the path with what names a thing rather than a route

@@ -27,8 +27,10 @@ type Set struct {
 // returned has the same, so that an index means the same everywhere.
 func (s *Set) Commands() []*Command { return s.commands }
 
-// Digest identifies the effective rules: the first 8 bytes of a SHA-256, in
-// hex. The same rules have the same digest, whatever files they came from.
+// Digest identifies the effective commands and free rules: the first 8 bytes of
+// a SHA-256, in hex. The same ones have the same digest, whatever files they
+// came from. Settings of detectors are not in it: this package knows neither
+// their defaults nor which texts mean the same value.
 func (s *Set) Digest() string { return s.digest }
 
 // Auto is the name Select knows for all APIs at once.

@@ -88,7 +88,7 @@ func (r *reader) parse(data []byte) ast.Node {
 		return nil
 	}
 	if !r.ours {
-		if err := CheckNesting(r.file, data); err != nil {
+		if err := CheckText(r.file, data); err != nil {
 			r.errs = append(r.errs, err)
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,13 +23,26 @@ func didYouMean(name string, names []string) string {
 	return ""
 }
 
-// nearCommand proposes the nearest name of a command of the rules.
+// nearCommand proposes the nearest name of a command of the rules. Of routes
+// the paths are compared, among those of the same method: "GET " is not what
+// somebody mistyped.
 func nearCommand(set *rules.Set, name string) string {
+	method, path, isRoute := strings.Cut(name, " ")
 	var names []string
 	for _, c := range set.Commands() {
-		names = append(names, c.Name)
+		if !isRoute {
+			names = append(names, c.Name)
+		} else if template, ok := strings.CutPrefix(c.Name, method+" "); ok {
+			names = append(names, template)
+		}
 	}
-	return didYouMean(name, names)
+	if !isRoute {
+		return didYouMean(name, names)
+	}
+	if best := rules.Nearest(path, names, len(path)); best != "" {
+		return " (did you mean " + method + " " + best + "?)"
+	}
+	return ""
 }
 
 // nearWord proposes the nearest sub-command.
@@ -66,6 +80,7 @@ func nearFile(err error) error {
 	defer d.Close()
 	names, _ := d.Readdirnames(maxEntries) // what could be read will do
 	slices.Sort(names)
+	names = slices.DeleteFunc(names, func(n string) bool { return n == base }) // a link to nothing
 	if best := rules.Nearest(base, names, 3); best != "" {
 		return fmt.Errorf("%w (did you mean %s?)", err, dir+best)
 	}

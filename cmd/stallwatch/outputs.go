@@ -69,7 +69,7 @@ func (out *outputs) openRecords(std stdio, f *watchFlags, log zerolog.Logger, o 
 	if f.records == "" {
 		return nil
 	}
-	ro := records.Options{Version: release, Sources: f.interfaces, RulesDigest: o.Rules.Digest(), Redact: f.redact == "on", Trusted: o.Detect.Trusted}
+	ro := records.Options{Version: release, Sources: f.interfaces, RulesDigest: detect.Digest(o.Rules), Redact: f.redact == "on", Trusted: o.Detect.Trusted}
 	w, shut := std.out, func() error { return nil }
 	if f.records != "-" {
 		// Append: a restart of the daemon starts a new stream in the same

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"stallwatch/cmd/internal/pipeline"
+	"stallwatch/detect"
 	"stallwatch/rules"
 )
 
@@ -68,7 +69,7 @@ func (r *reloader) apply(p *pipeline.Pipeline) {
 			r.log.Error().Err(err).Msg("rules are not reloaded: the old ones stay in force")
 			return
 		}
-		r.log.Info().Str("digest", set.Digest()).Msg("rules reloaded")
+		r.log.Info().Str("digest", detect.Digest(set)).Msg("rules reloaded")
 	default:
 	}
 }

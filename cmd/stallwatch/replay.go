@@ -74,7 +74,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	var rec *records.Writer
 	var rep *report.Report
 	if f.json {
-		rec = records.New(std.out, records.Options{Version: release, Sources: names(paths), RulesDigest: o.Rules.Digest(), Redact: f.redact == "on", Trusted: o.Detect.Trusted})
+		rec = records.New(std.out, records.Options{Version: release, Sources: names(paths), RulesDigest: detect.Digest(o.Rules), Redact: f.redact == "on", Trusted: o.Detect.Trusted})
 		sinks = append(sinks, rec)
 	} else {
 		rep = report.New(o.Rules, report.Options{Version: release, Sources: names(paths), Redact: f.redact == "on"})

@@ -54,7 +54,7 @@ func newRulesCheck(std stdio) *cobra.Command {
 				}
 			}
 			_, err = fmt.Fprintf(std.out, "%s: good: %d commands of %d APIs, %d settings changed, %d free rules; digest %s\n",
-				strings.Join(escaped(args), ", "), len(set.Commands()), len(set.APIs()), changed, len(set.Alerts()), set.Digest())
+				strings.Join(escaped(args), ", "), len(set.Commands()), len(set.APIs()), changed, len(set.Alerts()), detect.Digest(set))
 			return err
 		},
 	}
@@ -202,7 +202,7 @@ func escaped(names []string) []string {
 
 // showRules is the effective whole as a rule file.
 func showRules(set *rules.Set, o detect.Options) []byte {
-	out := fmt.Appendf(nil, "# The rules in force, digest %s.\n\n", set.Digest())
+	out := fmt.Appendf(nil, "# The rules in force, digest %s.\n\n", detect.Digest(set))
 	out = set.AppendYAML(out)
 	out = append(out, "\ndetectors:\n"...)
 	last := ""

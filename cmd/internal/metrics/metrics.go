@@ -75,7 +75,7 @@ func newVectors() vectors {
 // New returns Metrics for the commands of set.
 func New(set *rules.Set, o Options) *Metrics {
 	m := newMetrics(set.Commands(), o)
-	m.digest = set.Digest()
+	m.digest = detect.Digest(set)
 	return m
 }
 

@@ -66,7 +66,7 @@ func digest(set *rules.Set) string {
 	if set == nil {
 		return ""
 	}
-	return set.Digest()
+	return detect.Digest(set)
 }
 
 // Event implements pipeline.Sink.

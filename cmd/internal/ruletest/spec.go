@@ -131,7 +131,8 @@ func Parse(name string, data []byte) (*File, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFile)
 	}
-	if err := rules.CheckNesting(name, data); err != nil {
+	data = rules.Trim(data)
+	if err := rules.CheckText(name, data); err != nil {
 		return nil, err
 	}
 	f := &File{}
