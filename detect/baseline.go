@@ -71,10 +71,21 @@ func (c *cell) learn(at capture.Time, wait time.Duration) {
 // slowHere reports whether calls of a command over their warn budget, being all
 // that hangs, say nothing yet. Public nodes took 7 to 60 s for tip selection
 // long before anybody attacked them (iotaledger/iri#476). So at least half of
-// the latest answers took half of the warn budget or more; or the command is
-// heavy by its class, none was ever answered, and only few hang. What hangs
-// beside quick answers, or blocks other commands, is a stall.
-func (c *cell) slowHere(hanging, many int) bool {
+// the answers took half of the warn budget or more: those of the baseline once
+// it is learned, else the latest; or the command is heavy by its class, none
+// was ever answered, and only few hang. What hangs beside quick answers, or
+// blocks other commands, is a stall.
+//
+// The latest answers are an attacker's to make: sixteen calls kept just below
+// the critical budget would excuse all that follow. What was learned before he
+// came, and is not learned from while calls hang, is not.
+func (c *cell) slowHere(at capture.Time, hanging int, o *Options) bool {
+	if hanging != c.overWarn {
+		return false
+	}
+	if typical, ok := c.base.quantile(at, 0.5, &o.LatencyRegression); ok {
+		return typical >= c.command.Warn/2
+	}
 	n, late := 0, 0
 	if b := c.base; b != nil && c.command.Warn > 0 {
 		for i := range b.recent {
@@ -90,16 +101,21 @@ func (c *cell) slowHere(hanging, many int) bool {
 	if n > 0 {
 		return 2*late >= n
 	}
-	return c.command.Class == rules.ClassHeavy && hanging == c.overWarn && hanging < many
+	return c.command.Class == rules.ClassHeavy && hanging < o.CallStalled.CriticalCalls
 }
 
-// usual returns what 95 of 100 answers do not exceed; ok is false until enough
-// was learned.
+// usual returns what 95 of 100 answers do not exceed.
 func (b *baseline) usual(at capture.Time, o *LatencyRegressionOptions) (q time.Duration, ok bool) {
+	return b.quantile(at, 0.95, o)
+}
+
+// quantile returns what a share of the answers does not exceed; ok is false
+// until enough was learned.
+func (b *baseline) quantile(at capture.Time, share float64, o *LatencyRegressionOptions) (q time.Duration, ok bool) {
 	if b == nil || b.total < o.Learn || at.Sub(b.first) < o.LearnFor {
 		return 0, false
 	}
-	left := b.total / 20
+	left := int((1 - share) * float64(b.total))
 	for i := numBuckets - 1; i >= 0; i-- {
 		if left -= int(b.counts[i]); left < 0 {
 			return bucketEnd(i), true

@@ -101,7 +101,7 @@ func (v *view) group(groups []stall, c *cell, w waits, pooled bool) []stall {
 func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *lifecycle) {
 	culprit := v.calls.at(s.culprit)
 	age := at.Sub(culprit.since)
-	sev := d.severity(v, s, culprit, age)
+	sev := d.severity(v, s, culprit, at)
 	if sev == 0 {
 		return
 	}
@@ -129,12 +129,12 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 }
 
 // severity weighs a stall; 0: it is none.
-func (d callStalled) severity(v *view, s *stall, culprit *call, age time.Duration) Severity {
+func (d callStalled) severity(v *view, s *stall, culprit *call, at capture.Time) Severity {
 	o := &v.o.CallStalled
 	if s.critical == 0 && s.warn < o.MinCalls {
 		return 0
 	}
-	if cell := culprit.node.cell(culprit.command); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(s.warn, o.CriticalCalls) {
+	if cell := culprit.node.cell(culprit.command); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(at, s.warn, v.o) {
 		return 0 // that is how long it takes here, and it ends
 	}
 	if s.jobs == s.warn && s.critical < o.MinCalls {
@@ -147,7 +147,7 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, age time.Duratio
 		return Info // no call that the node has: a firewall or the way to it keeps them out
 	}
 	c := culprit.command
-	old := c.Critical > 0 && !slowByNature(c) && age >= time.Duration(o.CriticalAge)*max(c.Critical, o.CriticalFloor)
+	old := c.Critical > 0 && !slowByNature(c) && at.Sub(culprit.since) >= time.Duration(o.CriticalAge)*max(c.Critical, o.CriticalFloor)
 	if s.warn >= o.CriticalCalls || s.canary || old {
 		return Critical
 	}

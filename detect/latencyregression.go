@@ -15,13 +15,14 @@ func (latencyRegression) name() string { return "LatencyRegression" }
 
 func (d latencyRegression) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.LatencyRegression
+	slowed := n.firing > 0 && l.slow(n)
 	for i := range n.cells {
 		c := &n.cells[i]
 		b := c.base
 		if b == nil || slowByNature(c.command) {
 			continue
 		}
-		if c.overWarn > 0 {
+		if c.overWarn > 0 || slowed {
 			b.frozen = at.Add(o.Freeze)
 		}
 		usual, ok := b.usual(at, o)
