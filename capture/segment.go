@@ -23,7 +23,8 @@ type Checksum uint8
 // Offloaded is a sum over the pseudo header alone: the sending host left the
 // rest to its network card, so captures on lo, on veth and of a machine's own
 // outgoing packets are full of it. The kernel accepts such a segment, and so
-// must we. Unverified means that the packet was cut and nothing can be said.
+// must we. So it is with a segment whose IP header has no sum.
+// Unverified means that the packet was cut and nothing can be said.
 const (
 	Unverified Checksum = iota
 	Good
@@ -44,6 +45,8 @@ type Segment struct {
 	HasWScale bool
 	HasSACK   bool // selective acknowledgement is offered (RFC 2018); only with SYN
 	Signed    bool // an MD5 or AO option (RFC 2385, RFC 5925): who does not expect one drops the segment
+	Strange   bool // its IP header is one that a host may drop: options or extension headers, of which some are malformed or route by the source, or a length of zero
+	Unsummed  bool // the IP header has no checksum: its host left it to the network card
 	HasTS     bool // TSVal and TSEcr are valid (RFC 7323)
 	TSVal     uint32
 	TSEcr     uint32
@@ -70,8 +73,11 @@ func (s *Segment) Sum() Checksum {
 	if field == uint32(Fold(uint64(s.Pseudo))) {
 		return Offloaded
 	}
-	if Fold(Sum(uint64(s.Pseudo), s.TCP)) == 0xffff {
-		return Good
+	switch {
+	case Fold(Sum(uint64(s.Pseudo), s.TCP)) != 0xffff:
+		return Bad
+	case s.Unsummed:
+		return Offloaded
 	}
-	return Bad
+	return Good
 }

@@ -38,6 +38,9 @@ func TestSum(t *testing.T) {
 		if got := s.Sum(); got != tt.want {
 			t.Errorf("%s: Sum() = %d, want %d; of %x", tt.name, got, tt.want, tt.tcp)
 		}
+		if s.Unsummed, tt.want = true, map[Checksum]Checksum{Good: Offloaded, Offloaded: Offloaded, Bad: Bad}[tt.want]; s.Sum() != tt.want {
+			t.Errorf("%s, IP without a sum: Sum() = %d, want %d", tt.name, s.Sum(), tt.want)
+		}
 	}
 }
 

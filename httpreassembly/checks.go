@@ -49,7 +49,7 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 			bare = c.unfinished(dir)
 		}
 	}
-	if dir == capture.ToServer && s.HasTS && h.stale(s) {
+	if dir == capture.ToServer && s.HasTS && !c.has(unstamped) && h.stale(s) {
 		t.oddity(c, s.At, dir, StaleTimestamp, "")
 		return refused
 	}
@@ -65,17 +65,18 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 
 // doubtful reports whether a client's payload or FIN is one that Linux drops,
 // if the capture has not missed something: for a signature that nobody asked
-// for (tcp_inbound_md5_hash), an acknowledgement of what was never sent or of
-// what is too old (RFC 5961 section 5.2, tcp_ack), or for bytes beyond the
-// window (tcp_sequence). Where nothing of the server was captured nobody could
-// say otherwise, and all is believed.
+// for (tcp_inbound_md5_hash), an IP header that hosts may drop (ip_rcv_options,
+// ip_rcv_core), an acknowledgement of what was never sent or of what is too old
+// (RFC 5961 section 5.2, tcp_ack), or for bytes beyond the window
+// (tcp_sequence). Where nothing of the server was captured nobody could say
+// otherwise, and all is believed.
 func (c *conn) doubtful(s *capture.Segment) bool {
 	h, peer := &c.half[capture.ToServer], &c.half[capture.ToClient]
 	if c.packets[capture.ToClient] == 0 {
 		return false
 	}
 	ack, end := seq(s.Ack), seq(s.Seq)+seq(s.Len())
-	return s.Signed || ack.after(peer.next) || h.has(announced) && end.after(h.edge) ||
+	return s.Signed || s.Strange || ack.after(peer.next) || h.has(announced) && end.after(h.edge) ||
 		int64(peer.acked.sub(ack)) > min(int64(peer.window), c.bytes[capture.ToClient])
 }
 
@@ -98,7 +99,7 @@ func (t *Tracker) doubt(c *conn, dir capture.Dir, s *capture.Segment) {
 // from segments that begin at or below what was acknowledged last. A stale
 // segment that brings nothing new is a plain duplicate and not judged.
 func (h *half) stale(s *capture.Segment) bool {
-	if h.has(hasTS) && int32(s.TSVal-h.tsRecent) < -pawsWindow {
+	if h.older(s, pawsWindow) {
 		end := seq(s.Seq) + seq(s.Len())
 		return end.after(h.next) || s.Flags.Has(capture.FIN) && end == h.next && !h.has(finDone)
 	}
@@ -107,6 +108,12 @@ func (h *half) stale(s *capture.Segment) bool {
 		h.flags |= hasTS
 	}
 	return false
+}
+
+// older reports whether s's timestamp is more than window ticks before the
+// latest. To Linux one of zero is none.
+func (h *half) older(s *capture.Segment, window int32) bool {
+	return h.has(hasTS) && h.tsRecent != 0 && int32(s.TSVal-h.tsRecent) < -window
 }
 
 // pawsWindow is TCP_PAWS_WINDOW of include/net/tcp.h, in ticks of the sender.

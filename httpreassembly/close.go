@@ -68,6 +68,8 @@ func (t *Tracker) reset(c *conn, dir capture.Dir, s *capture.Segment) {
 		} else {
 			t.stats.Unacceptable++
 		}
+	case c.state == StateSyn && c.has(hasISN) && seq(s.Seq) != c.isn+1:
+		t.stats.Unacceptable++ // a handshake that was not answered yet goes on
 	case c.state == StateSyn:
 		// The client gave up before an answer: the server holds nothing.
 		t.free(c, s.At, ByRST)

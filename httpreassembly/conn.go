@@ -43,6 +43,7 @@ const (
 	clientFIN                         // the client half-closed it, at mark
 	spoken                            // payload came, or is known to be missing
 	sack                              // both ends offered selective acknowledgement
+	unstamped                         // timestamps were not agreed upon: the kernel does not look at them
 )
 
 func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }

@@ -9,7 +9,7 @@ type half struct {
 	acked    seq    // the receiver has all before it
 	fin      seq    // valid iff hasFIN
 	urgent   seq    // the urgent byte; valid iff hasUrgent
-	tsRecent uint32 // valid iff hasTS
+	tsRecent uint32 // valid iff hasTS; of the server its latest SYN-ACK's
 	window   uint32 // the receiver's window in bytes, as announced last
 	edge     seq    // the receiver announced room before it; valid iff announced
 	scale    uint8  // shift of the windows that this direction's sender announces

@@ -21,6 +21,10 @@ func (t *Tracker) firstSyn(h uint32, s *capture.Segment) {
 		t.stats.BadChecksum++
 		return
 	}
+	if s.Signed || s.Strange { // most likely dropped in silence, which must not look like a full queue; if the server answers, that counts
+		t.stats.Unacceptable++
+		return
+	}
 	c := t.add(h, capture.ToServer, s, StateSyn)
 	if c == nil {
 		return
@@ -37,10 +41,11 @@ func (c *conn) begin(s *capture.Segment) {
 	c.flags |= hasISN
 	c.half[capture.ToServer].start(c.isn + 1)
 	c.half[capture.ToServer].option(s)
+	c.half[capture.ToServer].stamp(s)
 	if s.Sum() == capture.Good {
 		c.flags |= summed
 	}
-	if s.HasSACK {
+	if c.flags &^= sack; s.HasSACK {
 		c.flags |= sack
 	}
 	c.history.note(capture.ToServer, 's')
@@ -83,19 +88,24 @@ func (t *Tracker) syn(c *conn, dir capture.Dir, s *capture.Segment) {
 		t.oddity(c, s.At, dir, SynInConnection, "from the server's end")
 		return
 	}
-	same := c.has(hasISN) && seq(s.Seq) == c.isn
+	same, late := c.has(hasISN) && seq(s.Seq) == c.isn, s.At.Sub(c.mark) >= minRetransmit
+	if same && c.state == StateSyn && !c.has(summed) {
+		c.begin(s) // the first one may have been a decoy, with other options
+	}
 	switch {
-	case c.state == StateSyn && !same: // the client has begun anew
+	case s.Flags.Has(capture.FIN) || s.Signed:
+		t.stats.Unacceptable++
+	case c.state == StateSyn && !same && late: // the client has begun anew
 		h := c.hash
 		t.free(c, s.At, ByReuse)
 		t.firstSyn(h, s)
-	case c.state == StateSyn && s.At.Sub(c.mark) >= minRetransmit:
+	case c.state == StateSyn && late:
 		t.unanswered(c, s.At)
 	case same:
 		t.stats.Retransmitted++
 	default:
-		// The kernel may answer with a challenge ACK (the old connection
-		// lives) or, when it holds none, with a SYN-ACK: see synAck.
+		// The kernel may answer with a challenge ACK (the old connection, or
+		// handshake, lives) or, when it holds none, with a SYN-ACK: see synAck.
 		c.reuse, c.reuseAt = seq(s.Seq), s.At
 		t.oddity(c, s.At, dir, SynInConnection, "")
 	}
@@ -122,12 +132,20 @@ func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
 		// Another connection on these ports, whose SYN was not captured.
 		c.reuse, c.reuseAt = seq(s.Ack)-1, s.At
 		t.reused(c, s)
-	case !c.has(hasISN) || seq(s.Ack) != c.isn+1:
+	case c.state != StateSyn && (!c.has(hasISN) || seq(s.Ack) != c.isn+1):
 		t.stats.Unacceptable++
 	case c.state == StateSyn:
+		if seq(s.Ack) != c.isn+1 { // of several SYNs the server took another than the first or the last
+			c.isn = seq(s.Ack) - 1
+			c.half[capture.ToServer] = half{scale: maxScale}
+			c.half[capture.ToServer].start(seq(s.Ack))
+		}
 		h := &c.half[capture.ToClient]
 		h.start(seq(s.Seq) + 1)
 		h.option(s)
+		if h.stamp(s); !s.HasTS {
+			c.flags |= unstamped
+		}
 		if !s.HasWScale && c.half[capture.ToServer].scale != maxScale {
 			c.half[capture.ToServer].scale = 0 // both must offer it (RFC 7323 section 2.2)
 		}
@@ -141,10 +159,12 @@ func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
 	case c.state == StateHandshake:
 		t.stats.Retransmitted++
 		c.mark = s.At
+		c.half[capture.ToClient].stamp(s)
 	case c.state == StateOpen && !c.has(confirmed) && s.At.Sub(c.mark) >= minRetransmit:
 		// The server repeats itself although the client has acknowledged:
 		// its accept queue had no room and the kernel dropped that ACK.
 		c.mark = s.At
+		c.half[capture.ToClient].stamp(s)
 		t.setState(c, StateHandshake)
 		t.classify(c, halfOpen)
 		t.unanswered(c, s.At)
@@ -182,11 +202,7 @@ func (t *Tracker) reused(c *conn, s *capture.Segment) {
 // not done; true means that it is now.
 func (t *Tracker) complete(c *conn, dir capture.Dir, s *capture.Segment) bool {
 	switch {
-	case c.state == StateHandshake && dir == capture.ToServer && seq(s.Ack) != c.half[capture.ToClient].next:
-		// It acknowledges something else, and the kernel answers with RST; or
-		// the server spoke first and that was not captured: then its next
-		// segment says so.
-		t.stats.Unacceptable++
+	case c.state == StateHandshake && dir == capture.ToServer && !t.completes(c, s):
 		return false
 	case c.state == StateHandshake && dir == capture.ToClient && s.Len() == 0 && !s.Flags.Has(capture.FIN) && seq(s.Ack) == c.isn+1:
 		// A challenge: it answers a segment that the handshake has no use for.
@@ -199,11 +215,45 @@ func (t *Tracker) complete(c *conn, dir capture.Dir, s *capture.Segment) bool {
 		t.stats.Orphans++
 		return false
 	default: // the SYN-ACK was not captured; payload proves that it was sent
-		c.half[dir].start(seq(s.Seq))
-		c.half[dir.Reverse()].start(seq(s.Ack))
+		c.half[capture.ToClient].start(seq(s.Ack))
+		if dir == capture.ToClient {
+			c.half[dir].start(seq(s.Seq))
+		}
 		c.half[0].scale, c.half[1].scale = maxScale, maxScale
 		t.open(c, s.At, StateOpen, true)
 	}
 	t.established(c)
 	return true
+}
+
+// completes reports whether the kernel takes the client's s as the end of the
+// handshake (tcp_check_req in net/ipv4/tcp_minisocks.c). A decoy that it drops
+// would be a first call to us.
+func (t *Tracker) completes(c *conn, s *capture.Segment) bool {
+	h, peer := &c.half[capture.ToServer], &c.half[capture.ToClient]
+	switch sum := s.Sum(); {
+	case seq(s.Ack) != peer.next:
+		// It acknowledges something else, and the kernel answers with RST; or
+		// the server spoke first and that was not captured: then its next
+		// segment says so.
+		t.stats.Unacceptable++
+	case sum == capture.Bad:
+		t.corruption(c, capture.ToServer, s)
+	case s.HasTS && !c.has(unstamped) && h.older(s, 0):
+		t.oddity(c, s.At, capture.ToServer, StaleTimestamp, "")
+	case sum == capture.Offloaded && c.unfinished(capture.ToServer), s.Signed || s.Strange,
+		s.HasTS && s.TSEcr != 0 && peer.has(hasTS) && s.TSEcr != peer.tsRecent: // an echo of what was not sent: since Linux 6.15
+		t.doubt(c, capture.ToServer, s)
+	default:
+		return true
+	}
+	return false
+}
+
+// stamp takes the timestamp of a SYN or SYN-ACK.
+func (h *half) stamp(s *capture.Segment) {
+	if h.flags &^= hasTS; s.HasTS {
+		h.tsRecent = s.TSVal
+		h.flags |= hasTS
+	}
 }

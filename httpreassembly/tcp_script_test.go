@@ -32,9 +32,8 @@ type peer struct {
 // one). Without keys the sender is next in its own stream and acknowledges all
 // that the other end sent. Keys: isn=N (SYN), at=N (stream offset of the first
 // byte), ack=N (stream offset acknowledged), ts=N, urg=N, win=N, cut=N (bytes
-// cut by the snap length), and the words lost (sent, never captured), badsum,
-// offload, sack,
-// signed, twice (captured two times), noack, old (numbers of before the
+// cut by the snap length), echo=N (with ts), and the words lost (sent, never
+// captured), badsum, offload, sack, signed, strange, unsummed, fin, twice (captured two times), noack, old (numbers of before the
 // latest isn=). syn "…" is a SYN with payload.
 type script struct {
 	ends map[string]*[2]peer
@@ -152,7 +151,11 @@ func (sc *script) build(at capture.Time, who, what, payload string, keys []strin
 	if has("win") {
 		s.Window = uint16(opt["win"])
 	}
-	s.HasSACK, s.Signed = has("sack"), has("signed")
+	s.HasSACK, s.Signed, s.Strange, s.Unsummed = has("sack"), has("signed"), has("strange"), has("unsummed")
+	s.TSEcr = uint32(opt["echo"])
+	if has("fin") {
+		s.Flags |= capture.FIN
+	}
 	checksum(&s, has("badsum"), has("offload"))
 	if n := int(opt["cut"]); n > 0 {
 		s.Payload, s.Missing = s.Payload[:len(s.Payload)-n], n

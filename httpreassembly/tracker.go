@@ -253,7 +253,7 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 // unknown handles a segment of no connection in the table.
 func (t *Tracker) unknown(h uint32, s *capture.Segment) {
 	dir := t.ports.orient(s)
-	if s.Flags&(capture.SYN|capture.RST) == capture.SYN && dir == capture.ToServer && !s.Flags.Has(capture.ACK) {
+	if s.Flags&(capture.SYN|capture.RST|capture.ACK|capture.FIN) == capture.SYN && dir == capture.ToServer {
 		t.firstSyn(h, s)
 		return
 	}

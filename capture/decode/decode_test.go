@@ -223,6 +223,55 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestStrange: what is dropped by hosts more than by captures is marked.
+func TestStrange(t *testing.T) {
+	tcp := segment(capture.ACK, nil, []byte("hello"))
+	edit := func(b []byte, at int, v byte) []byte {
+		b[at] = v
+		if b[0]>>4 == 4 {
+			seal(b[:int(b[0]&15)*4])
+		}
+		return b
+	}
+	unsealed := func(b []byte) []byte { b[10], b[11] = 0, 0; return b }
+	zero := ip4(t, nil, tcp) // its right checksum is zero
+	for id := 1; zero[10]|zero[11] != 0; id++ {
+		zero = edit(edit(zero, 4, byte(id>>8)), 5, byte(id))
+	}
+	atomic := ip6(protoFragment, cat([]byte{protoTCP, 0, 0, 0, 1, 2, 3, 4}, tcp))
+	long := segment(capture.ACK, nil, make([]byte, 3000))
+	for _, tt := range []struct {
+		name              string
+		data              []byte
+		strange, unsummed bool
+	}{
+		{"IPv4", ip4(t, nil, tcp), false, false},
+		{"IPv4, padding for options", ip4(t, []byte{1, 1, 1, 0}, tcp), false, false},
+		{"IPv4, source route", ip4(t, []byte{137, 3, 4, 0}, tcp), true, false},
+		{"IPv4, length zero", edit(ip4(t, nil, tcp), 3, 0), true, false},
+		{"IPv4, length zero of what a card splits", edit(edit(ip4(t, nil, long), 3, 0), 2, 0), false, false},
+		{"IPv4, no checksum", unsealed(ip4(t, nil, tcp)), false, true},
+		{"IPv4, a checksum of zero", zero, false, false},
+		{"IPv6", ip6(protoTCP, tcp), false, false},
+		{"IPv6, options", ip6(protoDestOpts, cat([]byte{protoTCP, 0}, make([]byte, 6), tcp)), true, false},
+		{"IPv6, atomic fragment", atomic, false, false},
+		{"IPv6, length zero", edit(ip6(protoTCP, tcp), 5, 0), true, false},
+		{"IPv6, length zero of what a card splits", edit(edit(ip6(protoTCP, long), 4, 0), 5, 0), false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := New(Options{})
+			var s capture.Segment
+			checkOne(t, d, d.Segment(&capture.Packet{Data: tt.data, Length: len(tt.data), Link: capture.LinkRaw}, 1, &s), none)
+			if s.Strange != tt.strange || s.Unsummed != tt.unsummed {
+				t.Errorf("strange %t, unsummed %t; want %t, %t", s.Strange, s.Unsummed, tt.strange, tt.unsummed)
+			}
+		})
+	}
+	part := unsealed(edit(ip4(t, nil, tcp[:24]), 6, 0x20))
+	d := New(Options{})
+	checkOne(t, d, d.Segment(&capture.Packet{Data: part, Length: len(part), Link: capture.LinkRaw}, 1, new(capture.Segment)), BadIPChecksum)
+}
+
 func TestExtensions(t *testing.T) {
 	tcp := segment(capture.ACK, nil, []byte("hello"))
 	opts := func(next byte) []byte { return cat([]byte{next, 0}, make([]byte, 6)) }

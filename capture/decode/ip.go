@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"stallwatch/capture"
 )
@@ -20,12 +21,18 @@ const (
 // section 4.1 names seven at most in a packet.
 const maxExtensions = 8
 
+// maxUnsplit is the largest packet, in bytes, that nobody leaves to a card to
+// split: with a length of zero it is none but an attacker's.
+const maxUnsplit = 1500
+
 // ends are the two addresses of a packet, with the sum of both as the pseudo
 // header of TCP needs it.
 type ends struct {
 	src, dst capture.Endpoint // of port 0
 	sum      uint64
 	joined   bool // the packet was put together of fragments
+	strange  bool // as Segment.Strange
+	unsummed bool // the IP header has no checksum
 }
 
 // ipv4 decodes b, of which wire bytes were on the wire.
@@ -34,6 +41,7 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 		return short(wire < 20)
 	}
 	head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	small := total == 0 && wire <= maxUnsplit
 	if total == 0 {
 		total = wire // TSO: the card, or BIG TCP, sets it after the capture
 	}
@@ -43,17 +51,22 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if len(b) < head {
 		return CutHeader
 	}
-	if !headerSum(b[:head]) {
+	right := summed(b[:head])
+	if !right && b[10]|b[11] != 0 { // zero: some systems leave it to the card
 		return BadIPChecksum
 	}
 	if b[9] != protoTCP {
 		return NotTCP
 	}
-	e := ends{sum: uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:]))}
+	e := ends{strange: small || head > 20 && optioned(b[20:head]), unsummed: !right}
+	e.sum = uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:]))
 	e.src.Set4((*[4]byte)(b[12:]), 0)
 	e.dst.Set4((*[4]byte)(b[16:]), 0)
 	body := b[head:min(total, len(b))] // what follows is padding of the link
 	if frag := binary.BigEndian.Uint16(b[6:]); frag&0x3fff != 0 {
+		if !right { // a host that leaves sums to its card makes no fragments
+			return BadIPChecksum
+		}
 		return d.fragment(piece{
 			key:  fragKey{e.src, e.dst, uint32(binary.BigEndian.Uint16(b[4:])), 4},
 			from: int(frag&0x1fff) * 8, more: frag&0x2000 != 0, next: protoTCP,
@@ -72,14 +85,18 @@ func short(onWire bool) Skip {
 	return CutHeader
 }
 
-// headerSum verifies the checksum of an IPv4 header. Zero is accepted: some
-// systems leave it to the card, and a true zero is written so as well.
-func headerSum(h []byte) bool {
+// optioned reports whether the options o of an IPv4 header say anything.
+func optioned(o []byte) bool {
+	return slices.ContainsFunc(o, func(b byte) bool { return b > 1 }) // 0 ends the list, 1 pads it (RFC 791 section 3.1)
+}
+
+// summed reports whether the checksum of an IPv4 header is right.
+func summed(h []byte) bool {
 	var x uint64
 	for i := 0; i+4 <= len(h); i += 4 {
 		x += uint64(binary.BigEndian.Uint32(h[i:]))
 	}
-	return capture.Fold(x) == 0xffff || binary.BigEndian.Uint16(h[10:]) == 0
+	return capture.Fold(x) == 0xffff
 }
 
 // ipv6 decodes b, of which wire bytes were on the wire.
@@ -94,7 +111,7 @@ func (d *Decoder) ipv6(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if total > wire {
 		return BadLength
 	}
-	var e ends
+	e := ends{strange: total == wire && wire <= maxUnsplit && b[4]|b[5] == 0}
 	e.src.Set6((*[16]byte)(b[8:]), 0)
 	e.dst.Set6((*[16]byte)(b[24:]), 0)
 	for i := 8; i < 40; i += 4 {
@@ -134,6 +151,7 @@ func (d *Decoder) extensions(next byte, body []byte, wire int, e ends, at captur
 		default:
 			n = (int(body[1]) + 1) * 8
 		}
+		e.strange = e.strange || next != protoFragment
 		if n > len(body) {
 			return short(n > wire)
 		}

@@ -41,6 +41,7 @@ func tcp(b []byte, wire int, e *ends, s *capture.Segment) Skip {
 	s.Seq, s.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	s.Flags = capture.Flags(b[13])
 	s.Window, s.Urgent = binary.BigEndian.Uint16(b[14:]), binary.BigEndian.Uint16(b[18:])
+	s.Strange, s.Unsummed = e.strange, e.unsummed
 	s.TCP = b
 	s.Pseudo = uint32(capture.Fold(e.sum + protoTCP + uint64(wire)>>16 + uint64(wire)&0xffff))
 	// The snap length may cut within the options: what they say is lost, but

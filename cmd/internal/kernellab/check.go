@@ -131,5 +131,5 @@ type Check struct {
 	Label  string       `json:"label"`
 	Kernel Kernel       `json:"kernel"`
 	Blind  Blind        `json:"blind,omitzero"`
-	Says   []string     `json:"says,omitempty"` // events that the tracker must have given by now
+	Says   []string     `json:"says,omitempty"` // events that the tracker must have given by now, or, behind "not ", must not
 }

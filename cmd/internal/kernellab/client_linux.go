@@ -42,6 +42,7 @@ type Seg struct {
 	AckMore int    // acknowledges so many bytes more than the server sent
 	Urgent  uint16 // valid iff Flags has URG
 	TSBack  uint32 // the timestamp is so much older
+	Echo    uint32 // the timestamp that is echoed
 	NoTS    bool
 	Options []byte // besides, a multiple of four bytes
 	Cuts    []int  // sent in IP fragments, cut before these multiples of 8
@@ -82,7 +83,7 @@ func (c *Client) Syn(data string) {
 	}
 	if c.TS {
 		h.options = append(h.options, 1, 1)
-		h.options = append(h.options, c.stamp(0)...)
+		h.options = append(h.options, c.stamp(0, 0)...)
 	}
 	c.transmit(&h, &Seg{Data: data})
 }
@@ -123,7 +124,7 @@ func (c *Client) SendAt(off int, s Seg) {
 		h.sum = s.Sum
 	}
 	if c.TS && !s.NoTS {
-		h.options = append(append(h.options, 1, 1), c.stamp(s.TSBack)...)
+		h.options = append(append(h.options, 1, 1), c.stamp(s.TSBack, s.Echo)...)
 	}
 	c.transmit(&h, &s)
 }
@@ -132,9 +133,9 @@ func (c *Client) SendAt(off int, s Seg) {
 func (c *Client) Skip(n int) { c.next += uint32(n) }
 
 // stamp is the timestamp option.
-func (c *Client) stamp(back uint32) []byte {
+func (c *Client) stamp(back, echo uint32) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{8, 10}, c.Clock-back)
-	return append(b, 0, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(b, echo)
 }
 
 func (c *Client) transmit(h *header, s *Seg) {

@@ -208,7 +208,8 @@ var handshakeRows = []row{{
 			{Flags: capture.SYN | fin, NoAck: true}, {Flags: capture.SYN | rst, NoAck: true}} {
 			p.Client().Send(s)
 		}
-		p.Check("scanned", "", Blind{})
+		p.Wait(600 * time.Millisecond)
+		p.Check("scanned", "", Blind{}, "not syn_unanswered")
 	},
 }, {
 	name:   "data_without_connection",

@@ -45,6 +45,12 @@ func Judge(frames []Frame, c *Check) []string {
 	d = append(d, s.states(&c.Kernel, c.Blind)...)
 	d = append(d, s.streams(&c.Kernel)...)
 	for _, name := range c.Says {
+		if name, not := strings.CutPrefix(name, "not "); not {
+			if s.kinds[kinds[name]] != 0 {
+				d = append(d, fmt.Sprintf("the tracker said %s", name))
+			}
+			continue
+		}
 		if s.kinds[kinds[name]] == 0 && s.odds[oddities[name]] == 0 {
 			d = append(d, fmt.Sprintf("the tracker did not say %s", name))
 		}

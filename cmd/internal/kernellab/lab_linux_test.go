@@ -25,7 +25,7 @@ type row struct {
 
 // rows are all of them.
 func rows() []row {
-	return slices.Concat(closingRows, resetRows, streamRows, handshakeRows, decoyRows)
+	return slices.Concat(closingRows, resetRows, streamRows, handshakeRows, openingRows, decoyRows)
 }
 
 // TestKernel plays every row on the kernel of this machine.
