@@ -93,8 +93,8 @@ func (t *Tracker) refused(c *conn, at capture.Time) {
 // process works on, with the descriptor open.
 func (t *Tracker) endReset(c *conn, at capture.Time, by Side, how How) {
 	n := len(t.out)
-	if c.msgs != nil {
-		c.msgs.reset(&t.shared, &c.ident, by, at)
+	if m := t.unrested(c); m != nil {
+		m.reset(&t.shared, &c.ident, by, at)
 		t.told(c, n)
 	}
 	if by != Client || c.msgs == nil || c.msgs.owed() == 0 {
@@ -186,9 +186,9 @@ func (t *Tracker) summary(c *conn) *Connection {
 
 // abandon ends what the HTTP half still has open on c.
 func (t *Tracker) abandon(c *conn, at capture.Time, how How) {
-	if c.msgs != nil {
+	if m := t.unrested(c); m != nil {
 		n := len(t.out)
-		c.msgs.abandon(&t.shared, &c.ident, at, how, false)
+		m.abandon(&t.shared, &c.ident, at, how, false)
 		t.told(c, n)
 	}
 }

@@ -11,7 +11,8 @@ type conn struct {
 	last      capture.Time // of the latest packet
 	packets   [2]int64
 	bytes     [2]int64
-	msgs      *messages // nil: rested holds
+	msgs      *messages // nil: rested holds, and owed
+	owed      *call     // the lone call that waits for its answer, while msgs is nil
 	exchanges uint32
 	timer     int32  // index in the timers' heap; -1: none
 	odd       uint16 // oddities reported, as bits: each is told once a connection
@@ -19,6 +20,7 @@ type conn struct {
 	state     ConnState
 	class     class
 	history   history
+	keys      [2]uint8 // of the familiar heads, by direction; valid iff spoken
 
 	rested     rested
 	mark       capture.Time // SYN, then SYN-ACK, then the client's FIN (clientFIN), then the reset that made it a zombie
@@ -54,7 +56,7 @@ func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }
 // Without the acknowledgement it could be a SYN cookie's client, which has no
 // socket at all.
 func (c *conn) pinned() bool {
-	if c.state == StateZombie || c.msgs != nil && c.msgs.owed() > 0 {
+	if c.state == StateZombie || c.owed != nil || c.msgs != nil && c.msgs.owed() > 0 {
 		return true
 	}
 	h := &c.half[capture.ToServer]

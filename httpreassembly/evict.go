@@ -100,7 +100,7 @@ func (t *Tracker) room() bool {
 }
 
 func (t *Tracker) countEvicted(c *conn) {
-	if c.msgs != nil && c.msgs.busy() {
+	if c.owed != nil || c.msgs != nil && c.msgs.busy() {
 		t.stats.EvictedBusy++
 	} else {
 		t.stats.EvictedIdle++

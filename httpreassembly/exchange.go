@@ -18,10 +18,10 @@ type Exchange struct {
 	Slot int32
 
 	// Settled at RequestStarted.
+	StreamID     uint32 // of HTTP/2; 0 in HTTP/1
 	Conn         ConnID
 	Flow         capture.Flow
-	Depth        int    // 1 for the first request on its connection
-	StreamID     uint32 // of HTTP/2; 0 in HTTP/1
+	Depth        int // 1 for the first request on its connection
 	RequestStart capture.Time
 
 	// Settled at RequestSeen, or at HeadSeen if that was told.

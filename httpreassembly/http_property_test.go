@@ -19,8 +19,8 @@ func TestMessagesAreSmall(t *testing.T) {
 	if n := unsafe.Sizeof(conn{}); n > 288 {
 		t.Errorf("conn has %d bytes, want at most 288: a block of 256 is then whole pages", n)
 	}
-	if n := unsafe.Sizeof(call{}); n > 512 {
-		t.Errorf("call has %d bytes, want at most 512", n)
+	if n := unsafe.Sizeof(call{}); n > 248 {
+		t.Errorf("call has %d bytes, want at most 248", n)
 	}
 }
 

@@ -150,9 +150,9 @@ func (p *httpPlayer) tell() {
 	}
 	p.sh.out = p.sh.out[:0]
 	p.sh.pool.recycle()
-	if k, ok := p.m.rest(); ok && p.doze {
+	if k, owed, ok := p.m.rest(); ok && p.doze {
 		p.m = messages{}
-		p.m.wake(k)
+		p.m.wake(k, owed)
 	}
 }
 

@@ -38,6 +38,7 @@ type messages struct {
 	flags       msgFlags
 	proto       Protocol
 	keys        [2]uint8 // of the familiar heads, by direction
+	of          uint32   // the connection's place in the slab; 0: lent to none
 }
 
 // rare is what few connections have.

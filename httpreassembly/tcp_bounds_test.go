@@ -306,6 +306,38 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	runtime.KeepAlive(w.tr)
 }
 
+// TestHangingCallsAreSmall: a call that hangs holds its connection and its
+// exchange, and nothing of the HTTP half.
+func TestHangingCallsAreSmall(t *testing.T) {
+	const n, most = 20_000, 640 // bytes; the flow table may have just doubled
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	w := wire{tr: New(Options{}), now: epoch}
+	for i := range n {
+		w.call(i)
+	}
+	w.tr.Recycle()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if got := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n; got > most {
+		t.Errorf("%d bytes a call that hangs (conn is %d, call %d), want at most %d", got, unsafe.Sizeof(conn{}), unsafe.Sizeof(call{}), most)
+	}
+	if made := len(w.tr.lent.blocks) * messagesBlock; made > 10*messagesBlock {
+		t.Errorf("%d HTTP halves were made", made)
+	}
+	if st := w.tr.Stats(); st.Buffered > 2*n || st.InFlight != n { // the first heads of each slot are not shared
+		t.Errorf("%d bytes buffered, %d in flight; want next to none, %d", st.Buffered, st.InFlight, n)
+	}
+	for i := range n {
+		w.send(serverEnd, clientEnd(i), capture.ACK, 500, 100+uint32(len(request)), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	}
+	if st := w.tr.Stats(); st.InFlight != 0 || st.Responses != n {
+		t.Errorf("after their answers %d in flight, %d answers; want 0, %d", st.InFlight, st.Responses, n)
+	}
+	runtime.KeepAlive(w.tr)
+}
+
 // slotOwners hold Event.Slot to its promise: a connection has one, and what
 // is told of it ends before another connection has it.
 type slotOwners struct {

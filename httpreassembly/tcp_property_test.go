@@ -187,6 +187,9 @@ func spread(r *rand.Rand, segs []capture.Segment, n, ticks int) []string {
 			if Shard(&segs[i], n) == k {
 				note(tr.Segment(nil, &segs[i]))
 			}
+			if ticks > 0 && r.IntN(3) == 0 {
+				tr.collectWaiting()
+			}
 		}
 		note(tr.Finish(nil, last+1))
 	}
@@ -209,7 +212,8 @@ func spread(r *rand.Rand, segs []capture.Segment, n, ticks int) []string {
 }
 
 // TestShardsAndTicksDoNotMatter: the same segments give the same events,
-// however they are dealt to Trackers and whenever those are told the time.
+// however they are dealt to Trackers and whenever those are told the
+// time or take the HTTP halves of waiting calls back.
 func TestShardsAndTicksDoNotMatter(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 11))
