@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -75,4 +76,20 @@ func (d *deeds) checks(n *node, at capture.Time) bool {
 		}
 	}
 	return true
+}
+
+// isRPCError reports whether an answer whose content ends like that is an
+// error of JSON-RPC 2.0, which comes with status 200 (its section 5.1): so do
+// nodes refuse what they do not offer. Only the end of an answer is kept, and
+// the client chooses its id, which stands there too: a string, in which a
+// quote is escaped. Hence what counts is a member's name, or the end of the
+// message where geth has one that fills all that is kept.
+func isRPCError(tail []byte) bool {
+	tail = bytes.TrimRight(tail, " \t\r\n")
+	for _, code := range [...]string{`"code":-3`, `"code": -3`} {
+		if bytes.Contains(tail, []byte(code)) {
+			return true
+		}
+	}
+	return bytes.HasSuffix(tail, []byte(` does not exist/is not available"}}`))
 }

@@ -156,13 +156,15 @@ func (v *view) ended(n *node, ev *httpreassembly.Event, verdict *rules.Verdict) 
 	if v.trusted(client) {
 		return
 	}
-	switch x := ev.Exchange; {
+	x := ev.Exchange
+	refused := x.Status/100 == 4 || x.Status == 200 && isRPCError(x.ResponseTail)
+	switch {
+	case refused && verdict.Bare():
+		n.probe(client)
+	case refused:
+		n.did(adminRefused, ev.At, client).call(x, verdict, ev.At, client)
 	case x.Status/100 == 2 || x.Status == 101:
 		n.did(adminDone, ev.At, client).call(x, verdict, ev.At, client)
-	case x.Status/100 == 4 && verdict.Bare():
-		n.probe(client)
-	case x.Status/100 == 4:
-		n.did(adminRefused, ev.At, client).call(x, verdict, ev.At, client)
 	}
 }
 

@@ -29,11 +29,15 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 			continue // proof of work takes its time on a node that is well
 		}
 		for k := c.list.head; k != none && v.calls.at(k).since <= before; k = v.calls.at(k).links[byCell].next {
-			if v.calls.at(k).since <= n.lastAnswer || front && v.echoOf(v.calls.at(k)) != nil {
+			call := v.calls.at(k)
+			if call.since <= n.lastAnswer || front && v.echoOf(call) != nil {
 				continue // others were answered while it waited, or it waits for a node behind
 			}
+			if !v.counts(call) || v.inTurn(call, k) {
+				continue // long polls, and nobody else asks; or it waits for its own connection
+			}
 			waiting++
-			if c.command.Class == rules.ClassHeavy && v.calls.at(k).over&overCritical == 0 {
+			if c.command.Class == rules.ClassHeavy && call.over&overCritical == 0 {
 				heavy++
 			}
 			if c.command.Canary {
@@ -60,4 +64,11 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 		waiting, inSeconds(o.Silent), o.Calls, canary)
 	a.Why += a.Evidence.Leg.words(n.inFlight)
 	l.remember(n.incident(d), a)
+}
+
+// inTurn reports whether a call waits behind another of its connection: what is
+// pipelined in HTTP/1 is answered in order (RFC 9112 section 9.3.2), so that
+// any number of them say no more than their first.
+func (v *view) inTurn(c *call, i int32) bool {
+	return c.x.StreamID == 0 && v.conns.at(c.conn).calls.head != i
 }

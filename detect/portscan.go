@@ -35,7 +35,7 @@ func (d portScan) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 
 // scanner is a client that met closed doors, and which: at most maxTried.
 type scanner struct {
-	client netip.Addr
+	client netip.Addr // as it was first seen: an IPv6 one may use any of its /64
 	last   capture.Time
 	ports  []triedPort
 }
@@ -56,7 +56,7 @@ func (v *view) scanner(n *node, client netip.Addr, at capture.Time) *scanner {
 	oldest := 0
 	for i := range n.scanners {
 		s := &n.scanners[i]
-		if s.client == client {
+		if s.client == client || s.client.Is6() && clientsOf(s.client).Contains(client) {
 			s.last = at
 			return s
 		}

@@ -45,17 +45,26 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	l.remember(n.incident(d), a)
 }
 
-// perClient is how many calls of proof of work the busiest client made lately:
-// a client that pauses for the window starts anew.
+// perClient is how many calls of proof of work the busiest client made lately,
+// of all its addresses: a client that pauses for the window starts anew.
 func (d *deeds) perClient(at capture.Time, o *PowAbuseOptions) int {
 	most := 0
+	var sums [maxDoers]int // at the first address of each client
 	for i := range d.doers {
 		w := &d.doers[i]
 		if at.Sub(w.last) > o.Within {
 			w.n = 0
 			continue
 		}
-		most = max(most, w.n)
+		first := i
+		for k := range i {
+			if o := &d.doers[k]; o.client.Is6() && o.n > 0 && clientsOf(o.client).Contains(w.client) {
+				first = k
+				break
+			}
+		}
+		sums[first] += w.n
+		most = max(most, sums[first])
 	}
 	return min(most, within(&d.seconds, at, o.Within))
 }

@@ -366,6 +366,9 @@ func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args [
 		v := rules.Default().Classify(&rules.Request{Method: c.x.Method, Target: c.x.Target, Body: []byte(body), BodyBytes: int64(len(body))})
 		c.v.Shape = v.Shape
 	}
+	if n, err := strconv.Atoi(opts["stream"]); err == nil {
+		c.x.StreamID = uint32(n)
+	}
 	if n, err := strconv.Atoi(opts["body"]); err == nil {
 		c.x.RequestBody = int64(n)
 	}
