@@ -38,8 +38,22 @@ var known = []struct{ from, api, prefix, names string }{
 		getmininginfo prioritisetransaction submitblock addnode clearbanned disconnectnode getpeerinfo setban setnetworkactive getrawtransaction
 		sendrawtransaction testmempoolaccept estimatesmartfee validateaddress dumpprivkey sendtoaddress walletpassphrase walletpassphrasechange
 		rescanblockchain importdescriptors listreceivedbyaddress generatetoaddress`},
+	{"Bitcoin Core src/wallet/rpc/wallet.cpp, 24 to 30", "bitcoin", "", `fundrawtransaction abandontransaction abortrescan addmultisigaddress backupwallet
+		bumpfee psbtbumpfee createwallet createwalletdescriptor restorewallet dumpprivkey dumpwallet encryptwallet getaddressesbylabel getaddressinfo
+		getbalance gethdkeys getnewaddress getrawchangeaddress getreceivedbyaddress getreceivedbylabel gettransaction getunconfirmedbalance getbalances
+		getwalletinfo importaddress importdescriptors importmulti importprivkey importprunedfunds importpubkey importwallet keypoolrefill
+		listaddressgroupings listdescriptors listlabels listlockunspent listreceivedbyaddress listreceivedbylabel listsinceblock listtransactions
+		listunspent listwalletdir listwallets loadwallet lockunspent migratewallet newkeypool removeprunedfunds rescanblockchain send sendmany
+		sendtoaddress sethdseed setlabel settxfee setwalletflag signmessage signrawtransactionwithwallet simulaterawtransaction sendall unloadwallet
+		upgradewallet walletcreatefundedpsbt walletdisplayaddress walletlock walletpassphrase walletpassphrasechange walletprocesspsbt`},
+	{"Bitcoin Core src/rpc/{net,mining,node,blockchain}.cpp", "bitcoin", "", `getconnectioncount ping getpeerinfo addnode disconnectnode getaddednodeinfo
+		getnettotals getnetworkinfo setban listbanned clearbanned setnetworkactive getnodeaddresses getaddrmaninfo addconnection addpeeraddress
+		sendmsgtopeer getrawaddrman getnetworkhashps getmininginfo prioritisetransaction getprioritisedtransactions getblocktemplate submitblock
+		submitheader generatetoaddress generatetodescriptor generateblock generate getmemoryinfo logging getindexinfo setmocktime mockscheduler echo
+		echojson echoipc getblockfrompeer getdeploymentinfo scanblocks getblockfilter invalidateblock reconsiderblock waitforblock waitforblockheight
+		syncwithvalidationinterfacequeue dumptxoutset loadtxoutset getchainstates`},
 	{"Bitcoin Core REST", "bitcoin", "/rest/", `chaininfo.json tx/ID block/ID block/notxdetails/ID headers/5/ID mempool/info.json mempool/contents.json
-		getutxos/checkmempool/ID blockhashbyheight/7 blockfilter/basic/ID`},
+		getutxos/checkmempool/ID POST:getutxos.json blockhashbyheight/7 blockfilter/basic/ID`},
 	{"HORNET 1 /api/v1", "rest", "/api/v1/", `info tips messages messages/ID messages/ID/metadata messages/ID/raw messages/ID/children POST:messages
 		transactions/ID/included-message transactions/ID/included-message/metadata transactions/ID/included-message/raw
 		transactions/ID/included-message/children milestones/7 milestones/7/utxo-changes outputs/ID addresses/ID addresses/ID/outputs
@@ -239,5 +253,32 @@ func TestPacksAreShallow(t *testing.T) {
 	again, err := Default().Reload()
 	if err != nil || again == Default() || !again.Continues(Default()) || again.Commands()[0] == Default().Commands()[0] {
 		t.Errorf("Default().Reload() = %p, %v; want a set of its own that continues it", again, err)
+	}
+}
+
+// TestReadsAreNoAdmin: what public nodes offer to everybody raises no
+// AdminCommand, though it shares a family with what changes the node.
+func TestReadsAreNoAdmin(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		admin, slow bool
+	}{
+		{"debug_getRawBlock", false, false},
+		{"debug_getRawReceipts", false, false},
+		{"debug_getBadBlocks", false, false},
+		{"debug_traceBadBlock", false, true},
+		{"debug_dumpBlock", false, true},
+		{"debug_traceCallMany", false, true},
+		{"debug_freeOSMemory", true, true},
+		{"debug_setHead", true, false},
+		{"clique_getSigners", false, false},
+		{"clique_propose", true, false},
+		{"eth_signTypedData_v4", true, false},
+		{"eth_getStorageValues", false, false},
+	} {
+		c := Default().Classify(post(`{"jsonrpc":"2.0","id":1,"method":"` + tt.name + `"}`)).Command
+		if c.Name == Other || c.Admin != tt.admin || c.Slow != tt.slow {
+			t.Errorf("%s is %s: admin %t, slow %t; want %t, %t", tt.name, c.Name, c.Admin, c.Slow, tt.admin, tt.slow)
+		}
 	}
 }

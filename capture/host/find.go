@@ -19,7 +19,11 @@ const maxNamespaces = 256
 var (
 	errNoListener = errors.New("nothing on this machine listens")
 	errHidden     = errors.New("not allowed to see which process listens")
+	errElsewhere  = errors.New("no process that can be seen here listens")
 )
+
+// errEndless is what ends a look at a kernel that does not come to an end.
+var errEndless = errors.New("the kernel's answer does not end")
 
 // find returns the pid of the node's process.
 func (p *Prober) find() (pid int, err error) {
@@ -39,6 +43,8 @@ func (p *Prober) find() (pid int, err error) {
 		err = fmt.Errorf("%w on TCP port %s: no descriptors can be counted; start the node, name it with --pid or --unit, or watch on the machine it runs on", err, ports)
 	case errHidden:
 		err = fmt.Errorf("%w on TCP port %s: give the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (in the unit: AmbientCapabilities=CAP_NET_RAW CAP_SYS_PTRACE CAP_DAC_READ_SEARCH), run as the node's user, or name it with --pid or --unit", err, ports)
+	case errElsewhere:
+		err = fmt.Errorf("%w on TCP port %s, though a socket does: its process is outside of this container, or procfs hides it (hidepid): run with the host's processes (docker: --pid=host), or give the capability CAP_SYS_PTRACE", err, ports)
 	}
 	return pid, err
 }
@@ -61,32 +67,61 @@ func (p *Prober) findUnit() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	best := p.holder(pids, p.listeners(filepath.Join(p.proc.path(pids[0], "net"))))
+	best, _ := p.holder(pids, p.listeners(filepath.Join(p.proc.path(pids[0], "net"))))
 	if best == 0 {
 		best = pids[0]
 	}
 	return best, nil
 }
 
-// unitPIDs reads the unit's cgroup.procs, in the unified hierarchy or in
-// systemd's own of cgroup v1.
+// slices are where units have their control groups: in the unified hierarchy,
+// or in systemd's own of cgroup v1. Instances of a template (iri@1.service)
+// share a slice of their own (systemd.slice(5)).
+var slicesOfUnits = []string{"system.slice", "systemd/system.slice", "unified/system.slice"}
+
+// unitPIDs reads the unit's processes, those of its sub-groups too: a scope of
+// podman, or a unit that delegates, has them there.
 func (p *Prober) unitPIDs() ([]int, error) {
-	for _, dir := range []string{"system.slice", "systemd/system.slice", "unified/system.slice"} {
-		b, err := p.proc.read(filepath.Join(p.opts.Cgroups, dir, p.opts.Unit, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		var pids []int
-		for field := range strings.FieldsSeq(string(b)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
-				pids = append(pids, pid)
+	template, _, _ := strings.Cut(p.opts.Unit, "@")
+	for _, dir := range slicesOfUnits {
+		for _, sub := range []string{"", "system-" + template + ".slice"} {
+			group := filepath.Join(p.opts.Cgroups, dir, sub, p.opts.Unit)
+			if pids := p.groupPIDs(nil, group, maxGroupDepth); len(pids) > 0 {
+				return pids, nil
 			}
-		}
-		if len(pids) > 0 {
-			return pids, nil
 		}
 	}
 	return nil, fmt.Errorf("unit %q has no process: see systemctl status %s", p.opts.Unit, p.opts.Unit)
+}
+
+// Bounds of the control groups of one unit. The first processes do: the one
+// that listens is hardly the last of thousands.
+const (
+	maxGroupDepth = 4
+	maxGroupPIDs  = 4096
+)
+
+// groupPIDs appends the processes of a control group and of those below it.
+func (p *Prober) groupPIDs(pids []int, dir string, depth int) []int {
+	b, err := p.proc.read(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return pids
+	}
+	for field := range strings.FieldsSeq(string(b)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	if depth == 0 {
+		return pids
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() && len(pids) < maxGroupPIDs {
+			pids = p.groupPIDs(pids, filepath.Join(dir, e.Name()), depth-1)
+		}
+	}
+	return pids
 }
 
 // findListener looks for the listening socket in this namespace first, then
@@ -99,10 +134,14 @@ func (p *Prober) findListener() (int, error) {
 	if len(inodes) == 0 {
 		return 0, errNoListener
 	}
-	if pid := p.holder(pids, inodes); pid != 0 {
+	pid, refused := p.holder(pids, inodes)
+	switch {
+	case pid != 0:
 		return pid, nil
+	case refused:
+		return 0, errHidden
 	}
-	return 0, errHidden
+	return 0, errElsewhere
 }
 
 func (p *Prober) searchNamespaces(pids []int) (inodes []uint64) {
@@ -138,39 +177,47 @@ func (p *Prober) listeners(netDir string) []uint64 {
 }
 
 // holder returns the process that has one of the sockets open: of several
-// (a master and its workers share one) the one with the most descriptors, for
-// that is where connections are; of equals the first. 0: none to be seen.
-func (p *Prober) holder(pids []int, inodes []uint64) int {
-	best, most := 0, -1
+// (a master and its workers share one, workers with SO_REUSEPORT have one each)
+// the one with the most descriptors now, for that is where connections are; of
+// equals the first. 0: none to be seen; refused then says that some processes
+// do not show their descriptors.
+func (p *Prober) holder(pids []int, inodes []uint64) (best int, refused bool) {
+	most := -1
 	for _, pid := range pids {
-		if !p.proc.holds(pid, inodes) {
+		holds, err := p.proc.holds(pid, inodes)
+		refused = refused || denied(err)
+		if !holds {
 			continue
 		}
 		if n, _ := p.proc.countFDs(pid); n > most {
 			best, most = pid, n
 		}
 	}
-	return best
+	return best, refused
 }
 
 // holds reads the links of a process's descriptors until one is a socket of
 // inodes.
-func (p *proc) holds(pid int, inodes []uint64) bool {
+func (p *proc) holds(pid int, inodes []uint64) (bool, error) {
 	f, err := os.Open(p.path(pid, "fd"))
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
+	var refused error
 	for {
 		names, err := f.Readdirnames(1024)
 		for _, name := range names {
 			link, err := os.Readlink(filepath.Join(f.Name(), name))
 			if err == nil && slices.Contains(inodes, socketInode(link)) {
-				return true
+				return true, nil
+			}
+			if denied(err) {
+				refused = err
 			}
 		}
 		if err != nil || len(names) == 0 {
-			return false
+			return false, refused
 		}
 	}
 }

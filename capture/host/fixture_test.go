@@ -134,6 +134,22 @@ func TestUnit(t *testing.T) {
 			t.Errorf("unit %q: pid %d (%s), want 4242: the process that listens", unit, s.PID, s.Err)
 		}
 	}
+	for _, tt := range []struct{ name, group, unit string }{
+		{"an instance of a template", "system.slice/system-iri.slice/iri@1.service", "iri@1"},
+		{"cgroup v1", "systemd/system.slice/node.service", "node"},
+		{"a scope whose processes are below it", "system.slice/libpod-12ab.scope/container/init.scope", "libpod-12ab.scope"},
+	} {
+		dir := t.TempDir()
+		for at := tt.group; at != "."; at = filepath.Dir(at) {
+			write(t, filepath.Join(dir, at, "cgroup.procs"), "")
+		}
+		if err := os.WriteFile(filepath.Join(dir, tt.group, "cgroup.procs"), []byte("100\n4242\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if s := prober(t, Options{Root: root, Cgroups: dir, Unit: tt.unit}).Sample(t0); s.PID != 4242 {
+			t.Errorf("%s: pid %d (%s), want 4242", tt.name, s.PID, s.Err)
+		}
+	}
 	s := prober(t, Options{Root: root, Cgroups: cgroups, Unit: "other"}).Sample(t0)
 	if s.PID != 0 || !strings.Contains(s.Err, "other.service") || s.FDs != unknown {
 		t.Errorf("unknown unit: %+v", s)
@@ -153,7 +169,7 @@ func TestErrorsNameTheCure(t *testing.T) {
 		open int // sockets that are seen all the same
 	}{
 		{name: "nothing listens", o: Options{Root: root, Ports: []uint16{9}}, want: []string{"port 9", "--pid"}},
-		{name: "descriptors hidden", o: Options{Root: hidden}, want: []string{"CAP_SYS_PTRACE", "--pid"}, open: 3},
+		{name: "nobody to be seen holds the socket", o: Options{Root: hidden}, want: []string{"port 14265, though a socket does", "--pid=host", "CAP_SYS_PTRACE"}, open: 3},
 		{name: "pid is gone", o: Options{Root: root, PID: 7}, want: []string{"process 7 is not running"}},
 		{name: "no procfs", o: Options{Root: t.TempDir()}, want: []string{"nothing on this machine listens"}},
 	} {
@@ -199,6 +215,30 @@ func TestRestart(t *testing.T) {
 	}
 	if s := p.Sample(t0.Add(2 * time.Second)); s.PID != 0 || s.Err == "" || s.FDs != unknown {
 		t.Errorf("after its end: pid %d, err %q, %d descriptors; want none, a reason, unknown", s.PID, s.Err, s.FDs)
+	}
+}
+
+// TestEndsWhileLookedAt: of a process that ends between two reads, and whose pid
+// another one gets, nothing is told as the node's.
+func TestEndsWhileLookedAt(t *testing.T) {
+	for _, tt := range []struct{ name, stat string }{
+		{"a zombie", "4242 (iri) Z 1"},
+		{"another process of its pid", "4242 (sh) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 999999 0"},
+	} {
+		root := node(t)
+		p := prober(t, Options{Root: root})
+		n := 0
+		p.cpu = func() time.Duration { // read after the process was found, before it is looked at
+			if n++; n == 3 {
+				if err := os.WriteFile(filepath.Join(root, "4242/stat"), []byte(tt.stat), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return 0
+		}
+		if s := p.Sample(t0); n < 4 || s.FDs != unknown || s.FDLimit != unknown || !strings.Contains(s.Err, "process 4242 ended while") {
+			t.Errorf("%s: %d of %d descriptors, err %q (%d readings of the clock); want unknown and a reason", tt.name, s.FDs, s.FDLimit, s.Err, n)
+		}
 	}
 }
 

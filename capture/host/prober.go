@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"stallwatch/capture"
@@ -94,6 +95,8 @@ func (p *Prober) WantConns() { p.wantConns.Store(true) }
 // Problem says what keeps the prober from seeing the node's process at now,
 // "" if nothing does. The socket table it leaves for the first Sample.
 func (p *Prober) Problem(now time.Time) string {
+	runtime.LockOSThread() // as for Sample
+	defer runtime.UnlockOSThread()
 	s := &capture.Sample{}
 	err := p.locate(now)
 	if p.pid != 0 {
@@ -131,13 +134,24 @@ func (p *Prober) sample(now time.Time) *capture.Sample {
 	}
 	if p.pid != 0 {
 		s.PID, s.Process = p.pid, p.proc.name(p.pid)
-		err = errors.Join(err, p.readProcess(s, now, full))
+		err = errors.Join(err, p.readProcess(s, now, full), p.still(s))
 	}
 	if full {
 		p.nextFull = now.Add(share * (p.cpu() - spent))
 	}
 	s.Err = firstLine(err)
 	return s
+}
+
+// still reports whether what was read is of the process that it was read for.
+// One that ends meanwhile shows no descriptors for a moment before it is gone,
+// and its pid may be another's at once: neither is a count of the node's.
+func (p *Prober) still(s *capture.Sample) error {
+	if started, ok := p.proc.alive(p.pid); ok && started == p.started {
+		return nil
+	}
+	s.FDs, s.FDLimit = unknown, unknown
+	return fmt.Errorf("process %d ended while it was looked at", p.pid)
 }
 
 // locate finds the process, unless it is known and still there.
@@ -156,11 +170,17 @@ func (p *Prober) locate(now time.Time) error {
 	p.searched = p.present()
 	p.pid, p.findErr = p.find()
 	p.nextTry = now.Add(share * (p.cpu() - spent))
-	if p.pid != 0 {
-		p.started, _ = p.proc.alive(p.pid)
-		p.netDir = p.proc.path(p.pid, "net")
+	if p.pid == 0 {
+		return p.findErr
 	}
-	return p.findErr
+	started, ok := p.proc.alive(p.pid)
+	if !ok { // between the search and now; the next look may find another
+		p.findErr = fmt.Errorf("process %d has ended", p.pid)
+		p.pid = 0
+		return p.findErr
+	}
+	p.started, p.netDir = started, p.proc.path(p.pid, "net")
+	return nil
 }
 
 // present returns the listeners of the ports in our own namespace, sorted, by
@@ -272,22 +292,42 @@ func (p *Prober) netlink() *diag {
 
 // readTable reads the sockets in states, by netlink where it can. When the
 // kernel refuses it once (seccomp; before 4.16 it does not know the filter)
-// it will again.
+// it will again; when it only has no time or memory, as under the attack that
+// the samples are for, the next look is by netlink again. What is left of an
+// answer would stand in its way, so that takes another socket.
 func (p *Prober) readTable(t *table, states uint32) error {
 	if d := p.netlink(); d != nil {
 		err := d.read(t, states)
 		if err == nil {
 			return nil
 		}
-		d.close()
-		if d == p.far {
-			p.far = nil
-		} else {
-			p.diag = nil
-		}
+		p.drop(d, passing(err))
 		*t = table{ports: t.ports, wantConns: t.wantConns, expect: t.expect}
 	}
 	return p.proc.readTCP(p.netDir, t)
+}
+
+// drop gives up a netlink socket, and opens another one if that may help.
+func (p *Prober) drop(d *diag, again bool) {
+	d.close()
+	switch {
+	case d != p.far:
+		p.diag = nil
+		if again {
+			p.diag, _ = openDiag()
+		}
+	case again:
+		p.far, p.farID = nil, 0 // opened anew when it is asked for
+	default:
+		p.far = nil
+	}
+}
+
+// passing reports whether an error says that the kernel could not now, rather
+// than that it will not.
+func passing(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, errEndless)
 }
 
 // readProcess fills in what is known of the process itself.

@@ -100,7 +100,7 @@ func (d *diag) dump(t *table, family uint8, states uint32) error {
 			return err
 		}
 	}
-	return fmt.Errorf("the kernel's answer does not end")
+	return errEndless
 }
 
 // appendDiagRequest appends a dump request for the sockets of ports. One port
