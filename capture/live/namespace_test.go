@@ -42,20 +42,24 @@ func ip(t *testing.T, line string) {
 }
 
 // pair makes near, here, and far, in the namespace of the process returned,
-// which sleeps.
+// which waits.
 func pair(t *testing.T) (pid string) {
 	t.Helper()
-	sleeper := exec.Command("unshare", "-n", "sleep", "60")
-	if err := sleeper.Start(); err != nil {
+	keeper := exec.Command("unshare", "-n", "cat") // ends with its input, also when this process dies
+	in, err := keeper.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keeper.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		sleeper.Process.Kill()
-		sleeper.Wait()
+		in.Close()
+		keeper.Wait()
 	})
-	pid = "/proc/" + strconv.Itoa(sleeper.Process.Pid) + "/ns/net"
+	pid = "/proc/" + strconv.Itoa(keeper.Process.Pid) + "/ns/net"
 	own, _ := os.Readlink("/proc/self/ns/net")
-	for limit := time.Now().Add(5 * time.Second); ; {
+	for limit := time.Now().Add(patience); ; {
 		if theirs, err := os.Readlink(pid); err == nil && theirs != own {
 			break
 		}
@@ -65,7 +69,7 @@ func pair(t *testing.T) (pid string) {
 	}
 	ip(t, "link set lo up")
 	ip(t, "link add near type veth peer name far")
-	ip(t, "link set far netns "+strconv.Itoa(sleeper.Process.Pid))
+	ip(t, "link set far netns "+strconv.Itoa(keeper.Process.Pid))
 	ip(t, "addr add 10.99.0.1/24 dev near")
 	ip(t, "link set near up")
 	for _, line := range []string{"addr add 10.99.0.2/24 dev far", "link set far up", "link set lo up"} {
@@ -111,7 +115,7 @@ func TestBetweenNamespaces(t *testing.T) {
 			}()
 			port := ln.Addr().(*net.TCPAddr).Port
 			s := open(t, Options{Interfaces: tt.ifaces, Ports: []uint16{uint16(port)}})
-			far(t, ns, "timeout 5 bash -c cat</dev/tcp/"+tt.host+"/"+strconv.Itoa(port))
+			far(t, ns, "timeout 60 bash -c cat</dev/tcp/"+tt.host+"/"+strconv.Itoa(port))
 			until(t, s, "answer", func(it *capture.Item) bool {
 				return it.Kind == capture.PacketSeen && bytes.Contains(it.Packet.Data, []byte("answer of the node"))
 			})
@@ -134,7 +138,7 @@ func TestInterfaceGoesAway(t *testing.T) {
 			ip(t, tt.line)
 			var it capture.Item
 			var err error
-			for limit := time.Now().Add(8 * time.Second); err == nil && time.Now().Before(limit); {
+			for limit := time.Now().Add(patience); err == nil && time.Now().Before(limit); {
 				err = s.Next(&it)
 			}
 			if !errors.Is(err, ErrInterfaceDown) || !strings.Contains(err.Error(), tt.iface) {

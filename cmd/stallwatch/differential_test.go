@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stallwatch/cmd/internal/freeport"
 )
 
 // call is an exchange as a server's own log and the records tell it.
@@ -128,7 +130,10 @@ func TestServersOwnLog(t *testing.T) {
 	go server.Serve(l)
 	defer server.Close()
 	got := watched(t, fmt.Sprint(l.Addr().(*net.TCPAddr).Port), func() { variety(t, l.Addr().String()) })
-	server.Close()
+	// Answers may be out before their handlers have logged them.
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if len(logged) < 200 {
@@ -230,7 +235,7 @@ func TestNginxAccessLog(t *testing.T) {
 			t.Fatal("nginx is missing: make test installs it")
 		}
 	}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), fmt.Sprint(freeport.Hold(t).Port())
 	os.Chmod(dir, 0o755)
 	for _, size := range []int{0, 1, 90, 5000, 200_000} {
 		os.WriteFile(filepath.Join(dir, fmt.Sprint(size)), make([]byte, size), 0o644)

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// patience is for what happens at once on an idle machine: only a test that
+// fails waits so long.
+const patience = time.Minute
+
 // lockedBuffer is a buffer that one goroutine writes while another reads.
 type lockedBuffer struct {
 	mu sync.Mutex
@@ -33,7 +37,7 @@ func (l *lockedBuffer) String() string {
 // process on real sockets, and this is how it says that it is ready.
 func (l *lockedBuffer) await(t *testing.T, word string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(l.String(), word); {
+	for deadline := time.Now().Add(patience); !strings.Contains(l.String(), word); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q did not come: %s", word, l.String())
 		}
@@ -47,20 +51,9 @@ func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func awaitPort(t *testing.T, addr string, errs *bytes.Buffer) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -107,12 +108,18 @@ const (
 	stalling = `{"command":"getTransactionsToApprove","depth":3,"reference":"P9KFSJVGSPLXAEBJSHWFZLGP9GGJTIO9YITDEHATDTGAFLPLBZ9FOFWWTKMAZXZHFGQHUOXLXUALY9999"}`
 )
 
+// stallAndLeave makes the node keep a connection that its client has given up.
+func stallAndLeave(c net.Conn) {
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nX-IOTA-API-Version: 1\r\nContent-Length: %d\r\n\r\n%s", len(stalling), stalling)
+	c.(*net.TCPConn).CloseWrite()
+}
+
 // until waits for real processes to come to a state.
 func until(t *testing.T, what string, log fmt.Stringer, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); <-time.After(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); <-time.After(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 15 s%s", what, log)
+			t.Fatalf("%s: not within %v%s", what, patience, log)
 		}
 	}
 }
@@ -133,8 +140,7 @@ func TestWatchFollowsARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	fmt.Fprintf(old, "POST / HTTP/1.1\r\nHost: x\r\nX-IOTA-API-Version: 1\r\nContent-Length: %d\r\n\r\n%s", len(stalling), stalling)
-	old.(*net.TCPConn).CloseWrite()
+	stallAndLeave(old)
 
 	capture, errs, stop := watchTo(t, t.TempDir(), "-i", "lo", "-p", fmt.Sprint(node.Addr.Port()), "--log-format", "json")
 	errs.await(t, "in sight")
@@ -150,7 +156,7 @@ func TestWatchFollowsARestart(t *testing.T) {
 	asked := time.Now()
 	until(t, "NodeDown", errs, func() bool {
 		callNode(addr, nodeInfo)
-		return strings.Contains(errs.String(), `"message":"NodeDown"`)
+		return strings.Contains(errs.String(), `"message":"NodeDown"`) && strings.Contains(errs.String(), "cannot be seen")
 	})
 	for time.Since(asked) < 3*time.Second { // some polls without a node
 		callNode(addr, nodeInfo)
@@ -253,13 +259,13 @@ func TestWatchSeesAContainer(t *testing.T) {
 	if !inOwnNamespace(t) {
 		return
 	}
-	const port = ":27182" // nobody else's: the node is looked for on the whole machine
+	port := fmt.Sprint(":", 20000+rand.N(10000)) // hardly another's: the node is looked for on the whole machine
 	node := startNode(t, demo.NodeOptions{Listen: netip.MustParseAddrPort("0.0.0.0" + port), FDLimit: 200,
 		Wrap: []string{"unshare", "--net", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child"}})
 	pid := onlyChild(t, node.PID)
 	inside := fmt.Sprintf("nsenter --net=/proc/%d/ns/net ", pid)
 	for _, line := range []string{
-		"ip link set lo up",
+		"ip link set lo up", // where the metrics are
 		"ip link add near type veth peer name far",
 		fmt.Sprintf("ip link set far netns %d", pid),
 		"ip addr add 10.98.0.1/24 dev near", "ip link set near up",
@@ -267,7 +273,7 @@ func TestWatchSeesAContainer(t *testing.T) {
 	} {
 		shell(t, line)
 	}
-	capture, errs, stop := watchTo(t, t.TempDir(), "-i", "near", "-p", port[1:], "--log-format", "json")
+	capture, errs, stop := watchTo(t, t.TempDir(), "-i", "near", "-p", port[1:], "--log-format", "json", "--metrics", "127.0.0.1:0")
 	errs.await(t, "in sight")
 	var open []net.Conn
 	for range 5 {
@@ -278,17 +284,17 @@ func TestWatchSeesAContainer(t *testing.T) {
 		defer c.Close()
 		open = append(open, c)
 	}
-	open[0].(*net.TCPConn).CloseWrite()
+	stallAndLeave(open[0])
 	if !callNode("10.98.0.2"+port, nodeInfo) {
 		t.Fatal("the node does not answer")
 	}
-	<-time.After(2 * time.Second) // a sample or two
+	scraped(t, errs, `stallwatch_close_wait{source="kernel"}`, func(v float64) bool { return v == 1 })
 	records := stop()
 	list := hostSamples(t, capture)
 	s := list[len(list)-1]
 	established := s.Sockets["established"]
-	if s.PID != pid || s.FDLimit != 200 || s.FDs < 10 || established < 4 || established > 6 || s.Err != "" {
-		t.Errorf("sample %+v; want process %d with a limit of 200 and 4 connections or a few more", s, pid)
+	if s.PID != pid || s.FDLimit != 200 || s.FDs < 10 || established < 4 || established > 5 || s.Sockets["close_wait"] != 1 || s.Err != "" {
+		t.Errorf("sample %+v; want process %d with a limit of 200, 4 connections or 5, and one half closed", s, pid)
 	}
 	if !slices.Contains(s.Addrs, netip.MustParseAddr("10.98.0.2")) || slices.Contains(s.Addrs, netip.MustParseAddr("10.98.0.1")) {
 		t.Errorf("addresses %v, want those of the container", s.Addrs)

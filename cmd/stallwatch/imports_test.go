@@ -23,6 +23,7 @@ var arrows = map[string]string{
 	"capture/live":              "capture capture/vtime github.com/google/gopacket kernel.org/pub/linux/libs/security/libcap golang.org/x/sys",
 	"cmd/internal/pipeline":     "capture capture/decode httpreassembly rules detect",
 	"cmd/internal/config":       "",
+	"cmd/internal/freeport":     "",
 	"cmd/internal/text":         "*",
 	"cmd/internal/records":      "*",
 	"cmd/internal/report":       "*",

@@ -45,7 +45,7 @@ func ask(t *testing.T, url string, times int) {
 func scraped(t *testing.T, log *lockedBuffer, metric string, ok func(v float64) bool) {
 	t.Helper()
 	url := regexp.MustCompile(`http://127\.0\.0\.1:\d+/metrics`).FindString(log.String())
-	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
 		res, err := http.Get(url)
 		if err != nil {
 			t.Fatal(err)

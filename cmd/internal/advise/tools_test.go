@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"stallwatch/cmd/internal/freeport"
 )
 
 // tool finds a program that the advice is for; a machine without it skips the
@@ -248,16 +250,6 @@ func TestUndoRestores(t *testing.T) {
 	})
 }
 
-// freeAddr is an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // start runs a proxy until the test ends and waits for it to listen.
 func start(t *testing.T, addr, bin string, args ...string) {
 	t.Helper()
@@ -375,7 +367,7 @@ func TestHAProxyDoesIt(t *testing.T) {
 		if s == nil {
 			t.Fatalf("no section %s", row.ids)
 		}
-		addr := freeAddr(t)
+		addr := freeport.Hold(t).String()
 		start(t, addr, bin, "-db", "-f", writeTemp(t, "haproxy.cfg", haproxyWhole([]Section{*s}, addr, node(t))))
 		for _, q := range row.asks {
 			if got := ask(t, addr, q.method, q.path, q.body, q.bare); got != q.want {
@@ -400,7 +392,7 @@ func strip(s *Section) Section {
 func TestHAProxyLimits(t *testing.T) {
 	bin := tool(t, "haproxy")
 	s := find(Advise(Input{Alert: "RequestFlood", Proxy: HAProxy}), "haproxy-limits")
-	addr := freeAddr(t)
+	addr := freeport.Hold(t).String()
 	start(t, addr, bin, "-db", "-f", writeTemp(t, "haproxy.cfg", haproxyWhole([]Section{strip(s)}, addr, node(t))))
 	first := 0
 	for i := 1; i <= requestsIn10s+20 && first == 0; i++ {
@@ -478,7 +470,7 @@ func TestNginxDoesIt(t *testing.T) {
 		if len(kept) == 0 {
 			continue
 		}
-		dir, addr := t.TempDir(), freeAddr(t)
+		dir, addr := t.TempDir(), freeport.Hold(t).String()
 		os.Chmod(filepath.Dir(dir), 0o755) // nginx's worker is another user
 		os.Chmod(dir, 0o755)
 		conf := "user root;\n" + nginxWhole(kept, addr, node(t), dir)

@@ -31,8 +31,9 @@ const (
 	exitDead    = 3 // the node died of its flaw
 )
 
-// startTimeout bounds the wait for the node to listen.
-const startTimeout = 10 * time.Second
+// startTimeout bounds the wait for the node to listen, and for its end. Only a
+// very busy machine takes a second.
+const startTimeout = 30 * time.Second
 
 // NodeMain is the life of the node's own process: it lowers its descriptor
 // limit, serves until its standard input ends (the parent went away or

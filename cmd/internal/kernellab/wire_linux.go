@@ -18,7 +18,7 @@ import (
 
 // patience is how long the lab waits for what must happen. Only a machine that
 // is far too busy, or a kernel that does something else, gets there.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // wire joins two namespaces by a veth pair. The server's kernel has one end;
 // at the other, frames are put on the wire as they are. What passes the

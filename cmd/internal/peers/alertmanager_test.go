@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"stallwatch/cmd/internal/freeport"
 	"stallwatch/cmd/internal/notify"
 	"stallwatch/detect"
 	"stallwatch/rules"
@@ -70,7 +71,7 @@ func TestAlertmanagerTakesAlerts(t *testing.T) {
 		t.Fatalf("the recording has lost its attack: %v", told)
 	}
 
-	addr := freeAddr(t)
+	addr := freeport.Hold(t).String()
 	config := writeTemp(t, "alertmanager.yml", "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
 	start(t, bin, "--config.file="+config, "--storage.path="+t.TempDir(), "--web.listen-address="+addr, "--cluster.listen-address=")
 	eventually(t, func() error { _, err := get("http://" + addr + "/-/ready"); return err })

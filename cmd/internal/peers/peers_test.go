@@ -3,7 +3,6 @@ package peers
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -39,17 +38,6 @@ func tool(t *testing.T, name string) string {
 	}
 	t.Skipf("%s is not installed: run .ci/deps test", name)
 	return ""
-}
-
-// freeAddr is an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func writeTemp(t *testing.T, name, text string) string {
