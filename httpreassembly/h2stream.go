@@ -168,22 +168,22 @@ func (m *messages) goAway(f *feed, last uint32) {
 
 // closeStreams ends those of the exchanges that which names, oldest first.
 func (m *messages) closeStreams(f *feed, which func(*call) bool, o Outcome) {
-	for _, x := range m.h2.ordered() {
-		if which(x) {
-			end := o
-			if x.has(whole) {
-				end = Answered
-			}
-			m.closeStream(f, x, end)
+	for _, x := range m.h2.ordered(which) {
+		end := o
+		if x.has(whole) {
+			end = Answered
 		}
+		m.closeStream(f, x, end)
 	}
 }
 
-// ordered returns the open exchanges by stream.
-func (h *h2) ordered() []*call {
-	list := make([]*call, 0, len(h.streams))
+// ordered returns the open exchanges that which names, by stream.
+func (h *h2) ordered(which func(*call) bool) []*call {
+	var list []*call
 	for _, x := range h.streams {
-		list = append(list, x)
+		if which(x) {
+			list = append(list, x)
+		}
 	}
 	slices.SortFunc(list, func(a, b *call) int { return int(a.StreamID) - int(b.StreamID) })
 	return list
@@ -208,12 +208,10 @@ func (m *messages) clientLeftH2(f *feed, answers bool) {
 
 // pendingH2 forgets what is owed at the capture's end: it is pending.
 func (m *messages) pendingH2(f *feed) {
-	for _, x := range m.h2.ordered() {
-		if x.has(isOwed) {
-			delete(m.h2.streams, x.StreamID)
-			m.settle(f, x)
-			f.sh.pool.retire(x)
-		}
+	for _, x := range m.h2.ordered(func(x *call) bool { return x.has(isOwed) }) {
+		delete(m.h2.streams, x.StreamID)
+		m.settle(f, x)
+		f.sh.pool.retire(x)
 	}
 }
 

@@ -31,10 +31,10 @@ type peer struct {
 // WHAT: SYN, SYNACK, ACK, FIN, RST, data "…" or fin "…" (payload and FIN in
 // one). Without keys the sender is next in its own stream and acknowledges all
 // that the other end sent. Keys: isn=N (SYN), at=N (stream offset of the first
-// byte), ack=N (stream offset acknowledged), ts=N, urg=N, win=N, cut=N (bytes
+// byte), ack=N (stream offset acknowledged), ts=N, urg=N, win=N, wscale=N, cut=N (bytes
 // cut by the snap length), echo=N (with ts), and the words lost (sent, never
-// captured), badsum, offload, sack, signed, strange, unsummed, fin, twice (captured two times), noack, old (numbers of before the
-// latest isn=). syn "…" is a SYN with payload.
+// captured), badsum, offload, sack, signed, strange, unsummed, fin, twice
+// (captured two times), noack, old (numbers of before the latest isn=). syn "…" is a SYN with payload.
 type script struct {
 	ends map[string]*[2]peer
 }
@@ -144,6 +144,9 @@ func (sc *script) build(at capture.Time, who, what, payload string, keys []strin
 	if has("ts") {
 		s.HasTS, s.TSVal = true, uint32(opt["ts"])
 	}
+	if has("wscale") {
+		s.HasWScale, s.WScale = true, uint8(opt["wscale"])
+	}
 	if has("urg") {
 		s.Flags |= capture.URG
 		s.Urgent = uint16(opt["urg"])
@@ -249,11 +252,11 @@ func runOnce(t *testing.T, o Options, lines string, rest bool) string {
 			write(&out, tr.Advance(nil, now))
 		}
 	}
-	inFlight := tr.Stats().InFlight
+	inFlight, unconfirmed := tr.Stats().InFlight, tr.Stats().Unconfirmed
 	write(&out, tr.Finish(nil, now+1000))
 	tr.Recycle()
 	st := tr.Stats()
-	st.InFlight = inFlight // at the end, before everything is let go
+	st.InFlight, st.Unconfirmed = inFlight, unconfirmed // at the end, before everything is let go
 	if st.Buffered != 0 {
 		fmt.Fprintf(&out, "buffered %d\n", st.Buffered)
 	}
@@ -340,7 +343,7 @@ func tally(out *strings.Builder, st *Stats) {
 		{"ignored", st.Ignored}, {"orphans", st.Orphans}, {"tombstoned", st.Tombstoned}, {"retransmitted", st.Retransmitted},
 		{"out_of_order", st.OutOfOrder}, {"bad_checksum", st.BadChecksum}, {"gaps", st.Gaps}, {"gap_bytes", st.GapBytes},
 		{"buffer_dropped", st.BufferDropped}, {"evicted_half_open", st.EvictedHalfOpen}, {"evicted_idle", st.EvictedIdle},
-		{"evicted_busy", st.EvictedBusy}, {"unadmitted", st.Unadmitted}, {"unacceptable", st.Unacceptable}, {"in_flight", uint64(st.InFlight)},
+		{"evicted_busy", st.EvictedBusy}, {"unadmitted", st.Unadmitted}, {"unacceptable", st.Unacceptable}, {"in_flight", uint64(st.InFlight)}, {"unconfirmed", uint64(st.Unconfirmed)},
 	} {
 		if c.n != 0 {
 			fmt.Fprintf(out, "%s %d\n", c.name, c.n)

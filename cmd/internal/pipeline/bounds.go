@@ -1,6 +1,9 @@
 package pipeline
 
-import "stallwatch/httpreassembly"
+import (
+	"stallwatch/capture/decode"
+	"stallwatch/httpreassembly"
+)
 
 // Bound is a bound that was reached, or a level that was, and how often.
 type Bound struct {
@@ -13,6 +16,12 @@ type Bound struct {
 // out.
 func (st *Stats) Bounds() []Bound {
 	t, d := &st.Tracker, &st.Detect
+	var fragments uint64
+	for _, s := range st.Decode.Skipped {
+		if s.Reason == decode.FragmentDropped.String() {
+			fragments = s.N
+		}
+	}
 	var reached []Bound
 	for _, b := range []Bound{
 		{"evicted_half_open", t.EvictedHalfOpen},
@@ -22,6 +31,9 @@ func (st *Stats) Bounds() []Bound {
 		{"untracked_requests", t.Untracked},
 		{"forgotten_closed_connections", t.TombsDropped},
 		{"dropped_payload_bytes", t.BufferDropped},
+		{"heads_too_large", t.Oddities[httpreassembly.HeadTooLarge]},
+		{"pipelines_too_deep", t.Oddities[httpreassembly.PipelineTooDeep]},
+		{"fragments_dropped", fragments},
 		{"unscanned_contents", st.Unscanned},
 		{"degraded_to_commands", t.Degraded[httpreassembly.LevelCommands]},
 		{"degraded_to_headers", t.Degraded[httpreassembly.LevelHeaders]},
