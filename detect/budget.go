@@ -110,12 +110,12 @@ func (v *view) ladderOf(c *rules.Command, alertWarn time.Duration, counted bool)
 
 // counts reports whether a stall of the call is an alert's business.
 func (v *view) counts(c *call) bool {
-	return c.command.Name != rules.Other || v.o.CallStalled.OtherGET || string(c.x.Method) != "GET"
+	return c.verdict.Command.Name != rules.Other || v.o.CallStalled.OtherGET || string(c.x.Method) != "GET"
 }
 
 func (v *view) startBudget(i int32) {
 	c := v.calls.at(i)
-	c.ladder = v.ladderOf(c.command, c.node.cell(c.command).alertWarn(), v.counts(c))
+	c.ladder = v.ladderOf(c.verdict.Command, c.cell().alertWarn(), v.counts(c))
 	if c.ladder != none {
 		v.enqueue(i)
 	}
@@ -174,7 +174,7 @@ func (v *view) climb(i int32) stepKind {
 	}
 	c.over |= over
 	if !c.doubted {
-		c.node.cell(c.command).count(over)
+		c.cell().count(over)
 	}
 	if c.stage++; int(c.stage) < len(l.steps) {
 		v.enqueue(i)

@@ -11,28 +11,37 @@ import (
 // none is the index that points nowhere in a slab.
 const none = int32(-1)
 
-// call is a request that was seen whole and has no answer yet. It is at most
-// 128 bytes: an attacker chooses how many there are, up to Options.MaxCalls.
+// call is a request that was seen whole and has no answer yet. It is 80 bytes:
+// an attacker chooses how many there are, up to Options.MaxCalls.
 type call struct {
-	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; Method, Target and Host are read when the call is reported
+	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; what was asked is read when the call is reported
 	verdict *rules.Verdict           // of x, and as long; its Command is of the rules of then
-	command *rules.Command           // of the present rules
 	node    *node
 	since   capture.Time // RequestSeen: the last request byte. Events come in order, so the lists below are sorted by it
-	client  netip.Addr   // who asked: the connection's other end, or whom a trusted proxy names
+	from    [16]byte     // see client
 	conn    int32        // in view.conns
-	depth   int
-	ladder  int32 // in view.ladders; none: no budget
-	stage   int32
+	ladder  int32        // in view.ladders; none: no budget
+	links   [numLists]link
+	next    int32 // of its connection, in order of since too
+	stage   uint8 // of its ladder
 	over    overBudget
 	doubted bool // see doubt.go
-	links   [numLists]link
 }
+
+// client is who asked: the connection's other end, or whom a trusted proxy
+// names.
+func (c *call) client() netip.Addr { return netip.AddrFrom16(c.from).Unmap() }
+
+// cell is the state of its command on its node.
+func (c *call) cell() *cell { return c.node.cell(c.verdict.Command) }
+
+// command is what it asks, as the present rules have it.
+func (c *call) command() *rules.Command { return c.cell().command }
 
 // judged is the rules' word on c, with the command as the present rules have it.
 func (c *call) judged() rules.Verdict {
 	v := *c.verdict
-	v.Command = c.command
+	v.Command = c.command()
 	return v
 }
 
@@ -44,12 +53,12 @@ const (
 	overCritical
 )
 
-// A call stands in three lists, each in order of since: of its budget (the
-// ladder's stage), of its node and command (the cell), of its connection.
+// A call stands in two lists, each in order of since: of its budget (the
+// ladder's stage), of its node and command (the cell). And in that of its
+// connection, which has one call as a rule, and is walked to find one anyway.
 const (
 	byBudget = iota
 	byCell
-	byConn
 	numLists
 )
 
@@ -74,7 +83,9 @@ type slab[T any] struct {
 	max    int
 }
 
-const slabBlock = 64
+// slabBlock values of a multiple of 8 bytes are whole pages of the runtime's,
+// so that nothing is rounded up.
+const slabBlock = 1024
 
 // get returns an index to a zero T, or none when max are in use.
 func (s *slab[T]) get() int32 {
@@ -130,6 +141,36 @@ func (v *view) dropCall(l *list, kind int, i int32) {
 	l.n--
 }
 
+// connCalls are the calls in flight of a connection.
+type connCalls struct{ head, tail int32 }
+
+// push puts a call at the end of its connection's.
+func (v *view) push(l *connCalls, i int32) {
+	if l.tail == none {
+		l.head = i
+	} else {
+		v.calls.at(l.tail).next = i
+	}
+	l.tail = i
+}
+
+// take removes a call from its connection's. Answers come in the order of
+// their requests, so it is nearly always the first.
+func (v *view) take(l *connCalls, i int32) {
+	next, before := v.calls.at(i).next, none
+	if l.head == i {
+		l.head = next
+	} else {
+		for before = l.head; v.calls.at(before).next != i; {
+			before = v.calls.at(before).next
+		}
+		v.calls.at(before).next = next
+	}
+	if l.tail == i {
+		l.tail = before
+	}
+}
+
 // addCall follows a request that was seen whole.
 func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rules.Verdict, client netip.Addr) {
 	i := v.calls.get()
@@ -139,9 +180,9 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 		return
 	}
 	x := ev.Exchange
-	*v.calls.at(i) = call{x: x, verdict: verdict, command: verdict.Command, node: n, since: ev.At, client: client, conn: ci, depth: x.Depth, ladder: none}
+	*v.calls.at(i) = call{x: x, verdict: verdict, node: n, since: ev.At, from: client.As16(), conn: ci, ladder: none, next: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
-	v.pushCall(&v.conns.at(ci).calls, byConn, i)
+	v.push(&v.conns.at(ci).calls, i)
 	n.inFlight++
 	v.startBudget(i)
 }
@@ -150,7 +191,7 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 func (v *view) endCall(i int32) {
 	c := v.calls.at(i)
 	n := c.node
-	cell := n.cell(c.command)
+	cell := c.cell()
 	if c.doubted {
 		v.dropCall(&cell.doubted, byCell, i)
 		n.doubted--
@@ -158,7 +199,7 @@ func (v *view) endCall(i int32) {
 		v.dropCall(&cell.list, byCell, i)
 		cell.forget(c.over)
 	}
-	v.dropCall(&v.conns.at(c.conn).calls, byConn, i)
+	v.take(&v.conns.at(c.conn).calls, i)
 	if c.ladder != none {
 		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)
 	}
@@ -166,11 +207,10 @@ func (v *view) endCall(i int32) {
 	v.calls.put(i)
 }
 
-// findCall returns the call of a connection at a depth. Answers come in the
-// order of their requests, so it is nearly always the first.
+// findCall returns the call of a connection at a depth.
 func (v *view) findCall(ci int32, depth int) int32 {
-	for i := v.conns.at(ci).calls.head; i != none; i = v.calls.at(i).links[byConn].next {
-		if v.calls.at(i).depth == depth {
+	for i := v.conns.at(ci).calls.head; i != none; i = v.calls.at(i).next {
+		if v.calls.at(i).x.Depth == depth {
 			return i
 		}
 	}

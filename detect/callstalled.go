@@ -105,7 +105,7 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 	if sev == 0 {
 		return
 	}
-	command := culprit.command
+	command := culprit.command()
 	key := incidentKey{detector: d.name(), node: n.id, command: command}
 	a := v.raise(l, n, key, sev, measured{age.Seconds(), budget(command, age).Seconds(), "seconds"}, at)
 	if a == nil {
@@ -134,7 +134,7 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, at capture.Time)
 	if s.critical == 0 && s.warn < o.MinCalls {
 		return 0
 	}
-	if cell := culprit.node.cell(culprit.command); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(at, s.warn, v.o) {
+	if cell := culprit.cell(); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(at, s.warn, v.o) {
 		return 0 // that is how long it takes here, and it ends
 	}
 	if s.jobs == s.warn && s.critical < o.MinCalls {
@@ -143,10 +143,10 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, at capture.Time)
 	if s.critical == 1 && s.warn < o.MinCalls && v.loss.ratio() > v.o.CaptureLoss.Info {
 		return Info // the answer may have come in what was lost
 	}
-	if v.unheard(culprit.node.cell(culprit.command), s.warn) {
+	if v.unheard(culprit.cell(), s.warn) {
 		return Info // no call that the node has: a firewall or the way to it keeps them out
 	}
-	c := culprit.command
+	c := culprit.command()
 	old := c.Critical > 0 && !slowByNature(c) && at.Sub(culprit.since) >= time.Duration(o.CriticalAge)*max(c.Critical, o.CriticalFloor)
 	if s.warn >= o.CriticalCalls || s.canary || old {
 		return Critical

@@ -16,8 +16,8 @@ type conn struct {
 	node      *node
 	since     capture.Time // of its phase
 	reading   *reading     // valid iff the client's window was closed during the present answer
-	flow      capture.Flow
-	calls     list
+	client    capture.Endpoint
+	calls     connCalls
 	closeWait int32 // in view.closeWaits; valid iff half
 	slot      int32 // Event.Slot
 	early     int32 // depth of an exchange whose answer came before its request was whole; 0: none
@@ -46,11 +46,12 @@ type closeWait struct {
 	since      capture.Time // the client's FIN
 	stuckSince capture.Time // the FIN, or the server's last reaction
 	links      link         // node.cw, connections in order of stuckSince
+	server     capture.Endpoint
 }
 
 // plain reports whether nothing is left to wait for on a connection.
 func (c *conn) plain() bool {
-	return c.calls.n == 0 && !c.half && !c.server && !c.answering && c.early == 0
+	return c.calls.head == none && !c.half && !c.server && !c.answering && c.early == 0
 }
 
 // look finds the connection of an event; none: not followed.
@@ -88,7 +89,7 @@ func (v *view) connAt(ev *httpreassembly.Event, n *node) int32 {
 		v.stats.ConnsNotFollowed++
 		return none
 	}
-	*v.conns.at(ci) = conn{id: ev.Conn, slot: ev.Slot, flow: ev.Flow, node: n, calls: emptyList, visitor: visitorRef{index: none}}
+	*v.conns.at(ci) = conn{id: ev.Conn, slot: ev.Slot, client: ev.Flow.Client, node: n, calls: connCalls{none, none}, visitor: visitorRef{index: none}}
 	v.slots[ev.Slot] = ci
 	n.phases[active]++
 	return ci
@@ -147,7 +148,7 @@ func (v *view) halfClosed(ev *httpreassembly.Event) {
 	switch {
 	case ev.By == httpreassembly.Client && !c.half && !c.server:
 		c.half, c.closeWait = true, v.closeWaits.get() // there is one for each connection
-		*v.closeWaits.at(c.closeWait) = closeWait{since: ev.At, stuckSince: ev.At}
+		*v.closeWaits.at(c.closeWait) = closeWait{since: ev.At, stuckSince: ev.At, server: ev.Flow.Server}
 		c.node.half++
 		v.enter(ci, active, ev.At)
 		v.pushCloseWait(ci)
@@ -202,7 +203,7 @@ func (v *view) closed(ev *httpreassembly.Event) {
 	}
 	c.closed = true
 	zombie := ev.Summary != nil && ev.Summary.State == httpreassembly.StateZombie
-	if zombie && c.calls.n > 0 && !c.zombie {
+	if zombie && c.calls.head != none && !c.zombie {
 		v.doubt(ci, ev.At)
 	}
 	if !zombie {

@@ -56,9 +56,9 @@ func (v *view) doubt(ci int32, at capture.Time) {
 	on := v.conns.at(ci)
 	on.zombie = true
 	on.node.zombies++
-	for i := on.calls.head; i != none; i = v.calls.at(i).links[byConn].next {
+	for i := on.calls.head; i != none; i = v.calls.at(i).next {
 		c := v.calls.at(i)
-		cell := on.node.cell(c.command)
+		cell := on.node.cell(c.verdict.Command)
 		cell.endings.turn(at)
 		cell.endings.gaveUp[0]++
 		if c.over&overCritical != 0 {

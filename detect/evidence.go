@@ -81,19 +81,20 @@ func (v *view) unaccepted(c *conn) bool {
 // who is the client of a call: an address without a port when only a proxy
 // named it.
 func (v *view) who(c *call, on *conn) netip.AddrPort {
-	if r := v.legs.find(c.x); r != nil && r.via.holds() && r.behind.Addr() == c.client {
+	client := c.client()
+	if r := v.legs.find(c.x); r != nil && r.via.holds() && r.behind.Addr() == client {
 		return r.behind
 	}
-	if c.client == on.flow.Client.Addr() {
-		return on.flow.Client.AddrPort()
+	if client == on.client.Addr() {
+		return on.client.AddrPort()
 	}
-	return netip.AddrPortFrom(c.client, 0)
+	return netip.AddrPortFrom(client, 0)
 }
 
 func (v *view) callRef(i int32, at capture.Time) CallRef {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
-	return CallRef{Conn: on.id, Depth: c.depth, Client: v.who(c, on), From: on.flow.Client.AddrPort(), Command: c.command.Name, Raw: c.verdict.Raw,
+	return CallRef{Conn: on.id, Depth: c.x.Depth, Client: v.who(c, on), From: on.client.AddrPort(), Command: c.command().Name, Raw: c.verdict.Raw,
 		Shape: shapeWords(c.verdict), Since: c.since, Age: at.Sub(c.since), Verdict: v.cause(c)}
 }
 
@@ -106,7 +107,7 @@ func (v *view) pending(i int32, at capture.Time, final bool) Finding {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
 	return Finding{At: at, Kind: CallPending, Pending: &Pending{
-		Conn: on.id, Flow: on.flow, Client: v.who(c, on), Depth: c.depth,
+		Conn: on.id, Flow: c.x.Flow, Client: v.who(c, on), Depth: c.x.Depth,
 		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
 		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
 		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Final: final,
@@ -164,7 +165,7 @@ func (v *view) addCalls(a *Alert, calls []int32, culprit int32, at capture.Time)
 		a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(culprit, at))
 	}
 	for _, i := range calls {
-		clients[v.calls.at(i).client]++
+		clients[v.calls.at(i).client()]++
 		if i != culprit && len(a.Evidence.Calls) < MaxEvidence {
 			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(i, at))
 		}

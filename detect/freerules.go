@@ -224,10 +224,9 @@ func (f *freeRules) pending(v *view, list []*rules.AlertRule, at capture.Time) {
 					break
 				}
 				c := v.calls.at(k)
-				on := v.conns.at(c.conn)
-				client := netip.AddrPortFrom(c.client, on.flow.Client.Port())
+				client := netip.AddrPortFrom(c.client(), c.x.Flow.Client.Port())
 				f.word = c.judged()
-				f.facts = rules.Facts{Verdict: &f.word, Client: client, Server: on.flow.Server.AddrPort(),
+				f.facts = rules.Facts{Verdict: &f.word, Client: client, Server: c.x.Flow.Server.AddrPort(),
 					Method: c.x.Method, Target: c.x.Target, BodyBytes: c.x.RequestBody, Age: at.Sub(c.since)}
 				f.ask(list, rules.OnPending, n, at)
 			}

@@ -16,13 +16,13 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	without := 0
 	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
 		c := v.conns.at(ci)
-		if c.calls.n == 0 {
-			clients[c.flow.Client.Addr()]++
+		if c.calls.head == none {
+			clients[c.client.Addr()]++
 			without++
 			continue
 		}
-		clients[v.calls.at(c.calls.head).client]++ // who asked, not a proxy
-		by := v.calls.at(c.calls.head).command
+		clients[v.calls.at(c.calls.head).client()]++ // who asked, not a proxy
+		by := v.calls.at(c.calls.head).command()
 		for by.Index >= len(held) {
 			held = append(held, holding{})
 		}

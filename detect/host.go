@@ -191,7 +191,7 @@ func (v *view) reseed(at capture.Time, table []capture.Socket) {
 	known := make(map[capture.Flow]struct{})
 	for i := range v.conns.made {
 		if c := v.conns.at(i); c.half {
-			known[c.flow] = struct{}{}
+			known[capture.Flow{Client: c.client, Server: v.closeWaits.at(c.closeWait).server}] = struct{}{}
 		}
 	}
 	old := v.seeds

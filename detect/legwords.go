@@ -77,7 +77,7 @@ func (v *view) toProxy(n *node) int {
 	count := 0
 	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
 		for _, r := range v.legs.relays {
-			if r.back == n && r.holds() && r.proxy == v.conns.at(ci).flow.Client.Addr() {
+			if r.back == n && r.holds() && r.proxy == v.conns.at(ci).client.Addr() {
 				count++
 				break
 			}

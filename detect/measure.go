@@ -53,7 +53,7 @@ func (v *view) stuck(n *node, at capture.Time) stuckPoint {
 		c := &n.cells[i]
 		for k := c.list.head; k != none; {
 			call := v.calls.at(k)
-			if call.since > at.Add(-v.patience(call.command)) {
+			if call.since > at.Add(-v.patience(call.command())) {
 				break
 			}
 			on := v.conns.at(call.conn)

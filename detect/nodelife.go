@@ -62,7 +62,7 @@ func (v *view) died(i int32, ev *httpreassembly.Event) {
 	switch ev.Exchange.Outcome {
 	case httpreassembly.ServerClosed, httpreassembly.ServerReset, httpreassembly.ClientGone:
 		c := v.calls.at(i)
-		c.node.life.cut.add(v.callRef(i, ev.At), c.client, ev.At)
+		c.node.life.cut.add(v.callRef(i, ev.At), c.client(), ev.At)
 	}
 }
 
@@ -118,7 +118,7 @@ func (v *view) bury(n *node, at capture.Time) {
 		c := &n.cells[i]
 		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
 			ci := v.calls.at(k).conn
-			n.life.cut.add(v.callRef(k, at), v.calls.at(k).client, at)
+			n.life.cut.add(v.callRef(k, at), v.calls.at(k).client(), at)
 			v.buried = append(v.buried, v.pending(k, at, true))
 			v.endCall(k)
 			v.dropIfPlain(ci)

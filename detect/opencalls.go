@@ -52,5 +52,5 @@ func (v *view) oldestCalls(dst []int32) []int32 {
 func (v *view) byAge(a, b int32) int {
 	ca, cb := v.calls.at(a), v.calls.at(b)
 	return cmp.Or(cmp.Compare(ca.since, cb.since),
-		cmp.Compare(v.conns.at(ca.conn).id, v.conns.at(cb.conn).id), cmp.Compare(ca.depth, cb.depth))
+		cmp.Compare(v.conns.at(ca.conn).id, v.conns.at(cb.conn).id), cmp.Compare(ca.x.Depth, cb.x.Depth))
 }

@@ -38,7 +38,7 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
 	if len(calls) > 0 {
-		a.Command = v.calls.at(calls[0]).command.Name
+		a.Command = v.calls.at(calls[0]).command().Name
 	}
 	a.Summary = fmt.Sprintf("%s of proof of work in flight on %s, %d begun in the last %s", plural(inFlight, "call"), n.name(), lately, inSeconds(o.Within))
 	a.Why = fmt.Sprintf("%d in flight (fires at %d); the busiest client began %d within %s (fires above %d)", inFlight, o.InFlight, most, inSeconds(o.Within), o.PerClient)

@@ -46,12 +46,6 @@ func (v *view) rename(to map[*rules.Command]*rules.Command, before *Options) {
 			}
 		}
 	})
-	for i := range v.calls.made {
-		c := v.calls.at(i)
-		if now, ok := to[c.command]; ok {
-			c.command = now
-		}
-	}
 	v.calls.max, v.conns.max = v.o.MaxCalls, v.o.MaxConns
 	v.legs.records.max, v.legs.chains.max = v.o.MaxLegs, v.o.MaxLegs
 	if before.CallStalled != v.o.CallStalled {

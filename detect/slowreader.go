@@ -28,10 +28,10 @@ func (d slowReader) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 			continue
 		}
 		slow++
-		clients[c.flow.Client.Addr()]++
+		clients[c.client.Addr()]++
 		oldest = max(oldest, at.Sub(r.since))
 		if len(calls) < MaxEvidence {
-			calls = append(calls, CallRef{Conn: c.id, Client: c.flow.Client.AddrPort(), From: c.flow.Client.AddrPort(), Since: r.since, Age: at.Sub(r.since), Verdict: CauseClientRead})
+			calls = append(calls, CallRef{Conn: c.id, Client: c.client.AddrPort(), From: c.client.AddrPort(), Since: r.since, Age: at.Sub(r.since), Verdict: CauseClientRead})
 		}
 	}
 	if slow < o.Readers {

@@ -38,7 +38,7 @@ func (d slowRequest) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 			bodies++
 		}
 		if len(a.Evidence.Calls) < MaxEvidence {
-			a.Evidence.Calls = append(a.Evidence.Calls, CallRef{Conn: c.id, Client: c.flow.Client.AddrPort(), Since: c.since, Age: at.Sub(c.since), Verdict: CauseClientUpload})
+			a.Evidence.Calls = append(a.Evidence.Calls, CallRef{Conn: c.id, Client: c.client.AddrPort(), Since: c.since, Age: at.Sub(c.since), Verdict: CauseClientUpload})
 		}
 	})
 	a.Summary = fmt.Sprintf("%s to %s began and do not end: %d trickle in their head, %d in their body", plural(slow, "request"), n.name(), slow-bodies, bodies)

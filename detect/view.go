@@ -139,7 +139,7 @@ func (v *view) established(ev *httpreassembly.Event) {
 	if ci == none {
 		return
 	}
-	if p := v.conns.at(ci).phase; p == opening || p == active && v.conns.at(ci).calls.n == 0 {
+	if p := v.conns.at(ci).phase; p == opening || p == active && v.conns.at(ci).calls.head == none {
 		v.enter(ci, silent, ev.At)
 	}
 	v.entered(ci, ev.At)
@@ -218,9 +218,9 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 // countRequest counts a request for whoever made it.
 func (v *view) countRequest(c *conn, client netip.Addr, at capture.Time) {
 	r := c.visitor
-	if client != c.flow.Client.Addr() || v.visitors.at(r) == nil {
+	if client != c.client.Addr() || v.visitors.at(r) == nil {
 		r = v.visit(c.node, client)
-		if client == c.flow.Client.Addr() {
+		if client == c.client.Addr() {
 			c.visitor = r
 			v.visitors.at(r).conns++
 		}
@@ -238,7 +238,7 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	if ci != none {
 		if i := v.findCall(ci, ev.Exchange.Depth); i != none {
 			c := v.calls.at(i)
-			cell := c.node.cell(c.command)
+			cell := c.cell()
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
 			cell.learn(ev.At, ev.At.Sub(c.since))

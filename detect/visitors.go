@@ -163,7 +163,7 @@ func (v *view) entered(ci int32, at capture.Time) {
 	if v.visitors.at(c.visitor) != nil {
 		return
 	}
-	c.visitor = v.visit(c.node, c.flow.Client.Addr())
+	c.visitor = v.visit(c.node, c.client.Addr())
 	x := v.turn(c.node, c.visitor.index, at)
 	x.conns++
 	x.opened++
