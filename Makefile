@@ -12,7 +12,8 @@
 GO   ?= go
 PORT ?= 14265
 ARGS ?=
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Without sudo stallwatch itself says which right it lacks and how to give it.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: run test demo build bench bench-live pgo fuzz check deps clean
 
@@ -24,6 +25,7 @@ demo: build
 
 build: deps
 	@mkdir -p bin
+	@[ -x bin/stallwatch ] || echo "building bin/stallwatch: a minute or two the first time" >&2
 	@$(GO) build -o bin/stallwatch ./cmd/stallwatch
 
 test:

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,7 @@ import (
 // FileError says where a file broke. What stood before it was delivered.
 type FileError struct {
 	Path   string
-	Offset int64 // byte, in the uncompressed file; valid iff Line is 0
+	Offset int64 // byte, in the uncompressed file; valid iff Line is 0; negative: nothing was read
 	Line   int   // of a side file
 	Err    error
 }
@@ -27,6 +28,9 @@ type FileError struct {
 func (e *FileError) Error() string {
 	if e.Line > 0 {
 		return fmt.Sprintf("%s: line %d: %v", printable(e.Path), e.Line, e.Err)
+	}
+	if e.Offset < 0 {
+		return fmt.Sprintf("%s: %v", printable(e.Path), e.Err)
 	}
 	return fmt.Sprintf("%s: at byte %d: %v", printable(e.Path), e.Offset, e.Err)
 }
@@ -133,17 +137,31 @@ func (f *file) open(read *atomic.Int64, lend *lending) error {
 			return nil
 		}
 	}
-	return notACapture(f.path, b)
+	return notACapture(f.path, b, done != nil)
 }
 
 // errNoCapture marks a file that is none, for directories.
 type errNoCapture struct{ error }
 
-func notACapture(path string, b *blocks) error {
+// packers are the compressions of which only the name is known.
+var packers = []struct{ magic, name string }{
+	{"\xfd7zXZ\x00", "xz"}, // the .xz file format, section 2.1.1.1
+	{"BZh", "bzip2"},
+	{"\x04\x22\x4d\x18", "lz4"}, // LZ4 frame format, 0x184D2204
+}
+
+func notACapture(path string, b *blocks, packed bool) error {
 	h, err := b.peek(16)
+	for _, p := range packers {
+		if strings.HasPrefix(string(h), p.magic) {
+			return &FileError{path, -1, 0, fmt.Errorf("compressed with %s, which is not read: %s -dc FILE | stallwatch replay -", p.name, p.name)}
+		}
+	}
 	switch {
+	case packed && err == io.ErrUnexpectedEOF && len(h) == 0:
+		return &FileError{path, -1, 0, errors.New("the compressed file is cut off: nothing of it can be read")}
 	case err != nil && err != io.EOF && err != io.ErrUnexpectedEOF:
-		return fmt.Errorf("%s: %w", printable(path), err)
+		return &FileError{path, -1, 0, err}
 	case len(h) == 0:
 		return errNoCapture{fmt.Errorf("%s: the file is empty; want pcap or pcapng, as tcpdump -w writes them", printable(path))}
 	}

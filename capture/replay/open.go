@@ -71,10 +71,15 @@ func (s *Source) addPath(path string, seen map[string]bool) error {
 }
 
 // addDir adds the captures below dir, and passes over all else: a directory
-// of captures holds notes and side files too.
+// of captures holds notes and side files too. A capture that cannot be opened
+// is noted, and the others are read: who writes them may write on, or have
+// been killed.
 func (s *Source) addDir(dir string, seen map[string]bool) error {
-	before := len(s.files)
+	before, errs := len(s.files), len(s.errs)
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil && path != dir {
+			return s.pass(path, err)
+		}
 		if err != nil || !e.Type().IsRegular() || seen[filepath.Clean(path)] || strings.HasSuffix(path, sideSuffix) {
 			return err
 		}
@@ -84,15 +89,32 @@ func (s *Source) addDir(dir string, seen map[string]bool) error {
 		}
 		seen[filepath.Clean(path)] = true
 		var none errNoCapture
-		if err := s.add(&file{path: path}, st.Size()); !errors.As(err, &none) {
-			return err
+		if err := s.add(&file{path: path}, st.Size()); err != nil && !errors.As(err, &none) {
+			return s.pass(path, err)
 		}
 		return nil
 	})
+	if err == nil && len(s.files) == before && len(s.errs) > errs {
+		return &s.errs[errs]
+	}
 	if err == nil && len(s.files) == before {
 		err = fmt.Errorf("%s: no captures in this directory; want pcap or pcapng files, as tcpdump -w writes them", printable(dir))
 	}
 	return err
+}
+
+// pass notes what cannot be opened below a directory.
+func (s *Source) pass(path string, err error) error {
+	var broken *FileError
+	if !errors.As(err, &broken) {
+		var why *fs.PathError
+		if errors.As(err, &why) { // it names the path once more
+			err = fmt.Errorf("%s: %w", why.Op, why.Err)
+		}
+		broken = &FileError{Path: path, Offset: -1, Err: err}
+	}
+	s.note(*broken)
+	return nil
 }
 
 // add looks at f's first item, for its place among the files. What can be

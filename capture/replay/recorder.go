@@ -60,6 +60,9 @@ func create(name string, overwrite bool) (*os.File, error) {
 	if overwrite {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s is a directory: name a file in it", printable(name))
+	}
 	f, err := os.OpenFile(name, flags, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("%s is there already: choose another name, or remove it first", printable(name))

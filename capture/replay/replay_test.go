@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -200,12 +201,41 @@ func TestOpenErrors(t *testing.T) {
 		"text":      {write(t, filepath.Join(dir, "t.pcap"), []byte("hel\x1blo")), `starts with "hel\x1blo"`},
 		"side file": {write(t, filepath.Join(dir, "x.host.jsonl"), []byte("{}")), "name the capture beside it"},
 		"directory": {empty, "no captures in this directory"},
+		"xz":        {write(t, filepath.Join(dir, "x.pcap.xz"), []byte("\xfd7zXZ\x00\x00\x04")), "compressed with xz, which is not read: xz -dc FILE | stallwatch replay -"},
+		"lz4":       {write(t, filepath.Join(dir, "x.lz4"), []byte("\x04\x22\x4d\x18abcdefgh")), "compressed with lz4"},
+		"cut zstd":  {write(t, filepath.Join(dir, "x.zst"), []byte("\x28\xb5\x2f\xfd\x04\x58")), "the compressed file is cut off"},
 		"header":    {write(t, filepath.Join(dir, "h.pcap"), pcapFile(binary.LittleEndian, magicNano)[:20]), "ends within its header"},
 	} {
 		s, err := Open([]string{tt.path}, Options{})
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.ContainsAny(err.Error(), "\n\x1b") {
 			t.Errorf("%s: Open = %v, %v; want an error that says %q", name, s, err, tt.says)
 		}
+	}
+}
+
+// What cannot be opened below a directory is told, and the rest is read.
+func TestDirectoryWithBrokenFiles(t *testing.T) {
+	dir := t.TempDir()
+	whole := pcapFile(binary.LittleEndian, magicNano, 1*second, 2*second)
+	write(t, filepath.Join(dir, "a.pcap"), whole)
+	cut := write(t, filepath.Join(dir, "b.pcap"), whole[:20])
+	packed := write(t, filepath.Join(dir, "c.pcap.xz"), []byte("\xfd7zXZ\x00\x00\x04"))
+	write(t, filepath.Join(dir, "d.pcap"), nil) // begun, nothing captured
+	write(t, filepath.Join(dir, "notes.txt"), []byte("notes"))
+	s, got := openAll(t, Options{}, dir)
+	if len(got) != 3 {
+		t.Errorf("%d items, want two packets and a tick", len(got))
+	}
+	var paths []string
+	for _, e := range s.Errors() {
+		paths = append(paths, e.Path)
+	}
+	if want := []string{cut, packed}; !slices.Equal(paths, want) {
+		t.Errorf("told of %q, want %q", paths, want)
+	}
+	os.Remove(filepath.Join(dir, "a.pcap"))
+	if _, err := Open([]string{dir}, Options{}); err == nil || !strings.Contains(err.Error(), "b.pcap: at byte 0: the file ends within its header") {
+		t.Errorf("a directory of broken files opens: %v", err)
 	}
 }
 

@@ -42,7 +42,7 @@ others are wanted.`,
 		Example: `  stallwatch backtest -p 14265 incident.pcap.zst
   stallwatch backtest --rules own.yaml captures/*.pcap.zst
   stallwatch backtest --sweep CallStalled.min_calls=1,2,3,5,8 captures/*.pcap.zst`,
-		Args: cobra.MinimumNArgs(1),
+		Args: atLeastOne("no capture named: give files"),
 		RunE: func(_ *cobra.Command, args []string) error { return runBacktest(std, &f, args) },
 	}
 	f.add(c, "watched `PORT`s")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ func loggerTo(w io.Writer, terminal bool, format string) (zerolog.Logger, error)
 		return zerolog.Nop(), usage(fmt.Errorf("--log-format %q: want auto, console or json", format))
 	}
 	if console {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
+		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("TERM") == "dumb", TimeFormat: time.TimeOnly} // NO_COLOR it knows
 	}
 	return zerolog.New(w).With().Timestamp().Logger(), nil
 }

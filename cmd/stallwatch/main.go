@@ -104,22 +104,58 @@ It never sends a packet to the watched port.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		Version:       version(),
+	}
+	upper := root.Flags().BoolP("V", "V", false, "")
+	root.Flags().MarkHidden("V") // the habit of half the trade; -v is the other half's
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if *upper {
+			_, err := fmt.Fprintln(std.out, version())
+			return err
+		}
+		return c.Help()
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w; see %q", err, c.CommandPath()+" --help"))
+		return usage(fmt.Errorf("%w%s; see %q", err, nearFlag(c, err), c.CommandPath()+" --help"))
 	})
 	root.AddCommand(newWatch(std), newReplay(std), newRecord(std), newDemo(std), newDemoNode(std), newRules(std), newBacktest(std), newAdvise(std), newNotify(std), newVersion(std))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
 	root.Args = usageArgs(root.Args)
+	helpArgs(root)
 	return root
+}
+
+// helpArgs makes "help TOPIC" refuse a topic that is no command: cobra prints
+// the help of the command above it as if that had been asked for.
+func helpArgs(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = func(_ *cobra.Command, topic []string) error {
+				c, rest, err := root.Find(topic)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("unknown command %q for %q%s", rest[0], c.CommandPath(), nearWord(c, rest))
+				}
+				return usage(err)
+			}
+		}
+	}
+}
+
+// atLeastOne asks for an argument in words that say which.
+func atLeastOne(missing string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return errors.New(missing)
+		}
+		return nil
+	}
 }
 
 // usageArgs makes an argument check's error a usage error.

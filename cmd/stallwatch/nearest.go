@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"stallwatch/rules"
 )
@@ -57,6 +58,27 @@ func nearWord(c *cobra.Command, args []string) string {
 		}
 	}
 	return didYouMean(args[0], names)
+}
+
+// nearFlag proposes the nearest flag for one that a command does not have.
+func nearFlag(c *cobra.Command, err error) string {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return ""
+	}
+	name, names := missing.GetSpecifiedName(), []string(nil)
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	if len(name) < 2 { // a shorthand: one letter is near every other
+		return ""
+	}
+	if best := rules.Nearest(name, names, len(name)); best != "" {
+		return " (did you mean --" + best + "?)"
+	}
+	return ""
 }
 
 // maxEntries bounds the names of a directory that are compared.

@@ -16,8 +16,10 @@ func newNotify(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "notify",
 		Short: "Try the receivers of alerts",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Example: `  stallwatch notify test --notify ./notify.yaml
+  stallwatch notify test --dry-run --notify ./notify.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	test := newNotifyTest(std)
 	test.Args = usageArgs(test.Args)

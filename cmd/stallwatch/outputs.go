@@ -24,6 +24,7 @@ import (
 type outputs struct {
 	sinks    []pipeline.Sink
 	metrics  *metrics.Metrics
+	url      string              // of the metrics; "": not served
 	records  *records.Writer     // nil: not asked for
 	queue    *outQueue           // valid iff records is not nil
 	evidence *evidence.Collector // nil: not asked for
@@ -40,7 +41,7 @@ func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Optio
 	out := &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
 	out.sinks = []pipeline.Sink{out.metrics, report.NewLog(log), &out.tally}
 	for _, open := range []func() error{
-		func() error { return out.openMetrics(f.metrics, log) },
+		func() error { return out.openMetrics(f.metrics) },
 		func() error { return out.openRecords(std, f, log, o) },
 		func() error { return out.openNotify(f.notify, log) },
 		func() error { return out.openEvidence(f, log, o) },
@@ -52,16 +53,19 @@ func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Optio
 	return out, nil
 }
 
-func (out *outputs) openMetrics(addr string, log zerolog.Logger) error {
+func (out *outputs) openMetrics(addr string) error {
 	if addr == "" {
 		return nil
 	}
 	server, err := metrics.Listen(addr, out.metrics)
+	if errors.Is(err, metrics.ErrAddr) {
+		return usage(err)
+	}
 	if err != nil {
 		return err
 	}
 	out.closers = append(out.closers, server.Close)
-	log.Info().Str("url", "http://"+server.Addr()+"/metrics").Msg("metrics")
+	out.url = "http://" + server.Addr() + "/metrics"
 	return nil
 }
 

@@ -19,7 +19,7 @@ func newRecord(std stdio) *cobra.Command {
 	var write string
 	var overwrite, perimeter bool
 	c := &cobra.Command{
-		Use:   "record -w FILE [EXPRESSION]",
+		Use:   "record -w FILE [EXPRESSION...]",
 		Short: "Capture, with the node's descriptors and sockets beside it, for replay",
 		Long: `Record writes FILE (pcap, nanoseconds) and, beside it, FILE's name with
 .host.jsonl in place of .pcap: the node's descriptors, sockets by state and
@@ -27,7 +27,6 @@ accept queue, a line a second, and what the capture lost. "replay FILE" then
 says what a live run would have said.`,
 		Example: `  stallwatch record -w node.pcap
   stallwatch record -w night.pcap --duration 8h -i eth0 -p 14265`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if write == "" {
 				return usage(errors.New("where to? give --write FILE, as in record -w node.pcap"))

@@ -41,7 +41,9 @@ func newRulesCheck(std stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Say whether rule files can be loaded, and if not, where and why",
-		Args:  cobra.MinimumNArgs(1),
+		Example: `  stallwatch rules check own.yaml
+  stallwatch rules check own.yaml && systemctl reload stallwatch`,
+		Args: atLeastOne("which rule files? name them"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			set, o, err := loadRules(args)
 			if err != nil {
@@ -65,6 +67,9 @@ func newRulesShow(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show [FILE...]",
 		Short: "Print the effective whole: packs, files and defaults, as one rule file",
+		Example: `  stallwatch rules show | less                   all that is built in
+  stallwatch rules show own.yaml > effective.yaml
+  stallwatch rules show --doc > REFERENCE.md`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			set, o, err := loadRules(args)
 			if err != nil {
@@ -84,8 +89,9 @@ func newRulesShow(std stdio) *cobra.Command {
 
 func newRulesTest(std stdio) *cobra.Command {
 	return &cobra.Command{
-		Use:   "test FILE...",
-		Short: "Run unit tests of rule files",
+		Use:     "test FILE...",
+		Short:   "Run unit tests of rule files",
+		Example: `  stallwatch rules test own_test.yaml`,
 		Long: `A test file holds tests; each plays a capture or a written trace, and says what
 fires at an instant: these alerts, and no others.
 
@@ -109,7 +115,7 @@ body, user_agent; answer (after so long; never without), status, bytes; leave,
 reset (the client goes after), close (the server does); or instead of a call
 refused, unanswered, lost: N, or sample: {fds, fd_limit, close_wait, unaccepted,
 queue, queue_max}.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: atLeastOne("which tests? name their files"),
 		RunE: func(_ *cobra.Command, args []string) error { return runRulesTest(std, args) },
 	}
 }

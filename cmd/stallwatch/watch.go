@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -36,7 +37,7 @@ type watchFlags struct {
 func newWatch(std stdio) *cobra.Command {
 	var f watchFlags
 	c := &cobra.Command{
-		Use:   "watch [EXPRESSION]",
+		Use:   "watch [EXPRESSION...]",
 		Short: "Watch a node's API port and report what hangs, while it hangs",
 		Long: `Watch captures on the API port, follows every call, and logs an alert when calls
 hang, sockets pile up in CLOSE_WAIT, or the node's descriptors run out. It
@@ -51,7 +52,6 @@ It needs the right to capture: run it as root, or once
   stallwatch watch --records - | jq .
   stallwatch watch --notify /etc/stallwatch/notify.yaml --evidence /var/lib/stallwatch/evidence
   stallwatch watch -w incident.pcap 'not host 10.0.0.7'`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := f.expression(args); err != nil {
 				return err
@@ -74,7 +74,8 @@ It needs the right to capture: run it as root, or once
 	return c
 }
 
-// expression takes a filter given as tcpdump's habit has it.
+// expression takes a filter given as tcpdump's habit has it: the words may
+// come one by one.
 func (f *captureFlags) expression(args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -82,7 +83,7 @@ func (f *captureFlags) expression(args []string) error {
 	if f.filter != "" {
 		return usage(errors.New("a filter was given twice: with --filter and as an argument"))
 	}
-	f.filter = args[0]
+	f.filter = strings.Join(args, " ")
 	return nil
 }
 
@@ -93,6 +94,9 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	}
 	if f.redact != "on" && f.redact != "off" {
 		return usage(fmt.Errorf("--redact %q: want on or off", f.redact))
+	}
+	if f.full && f.evidence == "" {
+		return usage(errors.New("--evidence-full: keeps values in bundles, and none are written: give --evidence DIR too"))
 	}
 	limitMemory(o)
 	log, closeLog, err := newWatchLogger(std.err, f.logFormat)
@@ -132,7 +136,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 		out.publish(pipe)
 	}
 	fd.sampled = (&hostLog{log: log, problem: problem}).sample
-	f.greet(log, o, problem)
+	f.greet(log, o, out.url, problem)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	release := stopper(ctx, src, f.duration)
@@ -149,10 +153,14 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	return err
 }
 
-// greet says once what is watched and what cannot be seen.
-func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, problem string) {
-	log.Info().Strs("interfaces", f.interfaces).Uints16("ports", o.Tracker.Ports).Str("api", f.api).
-		Msg("watching; Ctrl-C ends it")
+// greet says once what is watched and what cannot be seen; url is where the
+// metrics are, "" if nowhere.
+func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, url, problem string) {
+	e := log.Info().Strs("interfaces", f.interfaces).Uints16("ports", o.Tracker.Ports).Str("api", f.api)
+	if url != "" {
+		e = e.Str("metrics", url)
+	}
+	e.Msg("watching; Ctrl-C ends it")
 	switch {
 	case f.noHost:
 		log.Info().Msg("the node's process is not looked at: descriptors and accept queue are estimated from the wire")

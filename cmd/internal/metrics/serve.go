@@ -61,6 +61,9 @@ type Server struct {
 	done chan struct{}
 }
 
+// ErrAddr marks what is no address at all.
+var ErrAddr = errors.New("metrics address")
+
 // Listen serves m at addr in a goroutine that Close ends.
 func Listen(addr string, m *Metrics) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
@@ -72,7 +75,7 @@ func Listen(addr string, m *Metrics) (*Server, error) {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("metrics address %s is not of this machine: choose another with --metrics ADDRESS", addr)
 	case err != nil:
-		return nil, fmt.Errorf("metrics address %q: want HOST:PORT, as in %s: %w", addr, DefaultAddr, err)
+		return nil, fmt.Errorf("%w %q: want HOST:PORT, as in %s: %w", ErrAddr, addr, DefaultAddr, err)
 	}
 	s := &Server{
 		http: &http.Server{Handler: m.Handler(), ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, WriteTimeout: answerWait,
