@@ -41,15 +41,7 @@ func (c *compiler) expression(on On, text textAt) *vm.Program {
 		c.fail(text.at, "make two rules of it", "when is longer than %d bytes", maxWhen)
 		return nil
 	}
-	options := expressionOptions(on)
-	cfg := conf.CreateNew()
-	for _, o := range options {
-		o(cfg)
-	}
-	for name := range cfg.Disabled {
-		delete(cfg.Builtins, name)
-	}
-	tree, err := checker.ParseCheck(text.text, cfg)
+	tree, err := checker.ParseCheck(text.text, expressionConfig(on))
 	if tree != nil && tree.Node != nil {
 		x.node(tree.Node) // first: its words are about our language
 	}
@@ -60,12 +52,25 @@ func (c *compiler) expression(on On, text textAt) *vm.Program {
 		x.fault(err)
 		return nil
 	}
-	program, err := expr.Compile(text.text, options...)
+	program, err := expr.Compile(text.text, expressionOptions(on)...)
 	if err != nil {
 		x.fault(err)
 		return nil
 	}
 	return program
+}
+
+// expressionConfig is what the library's parser and checker need to know of the
+// language of rules on o.
+func expressionConfig(o On) *conf.Config {
+	cfg := conf.CreateNew()
+	for _, option := range expressionOptions(o) {
+		option(cfg)
+	}
+	for name := range cfg.Disabled {
+		delete(cfg.Builtins, name)
+	}
+	return cfg
 }
 
 // expressionOptions is the language of rules on o.

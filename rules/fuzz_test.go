@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"github.com/expr-lang/expr/checker"
 )
 
 // FuzzOverPacks: whatever stands in a rule file over the packs, it is loaded or refused with its
@@ -62,12 +64,35 @@ func run(t *testing.T, s *Set) {
 	for on := range numOn {
 		m.Begin(on, f)
 		for _, r := range m.Rules(on) {
-			_, _ = m.Holds(r)
+			holds, err := m.Holds(r)
+			if part := joined(t, m, r); err == nil && part != holds {
+				t.Fatalf("%q is %t, and its clauses say %t: %+v", r.When, holds, part, m.Clauses(r))
+			}
 			if got := r.Render(f, 3); len(got) > maxSummary {
 				t.Fatalf("a summary of %d bytes", len(got))
 			}
 		}
 	}
+}
+
+// joined says what the clauses of a rule come to.
+func joined(t *testing.T, m *Machine, a *AlertRule) bool {
+	t.Helper()
+	tree, err := checker.ParseCheck(a.When, expressionConfig(a.On))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clauses := m.Clauses(a)
+	n := 0
+	for _, c := range clauses {
+		if c.Holds {
+			n++
+		}
+	}
+	if operatorOf(tree.Node) == "or" {
+		return n > 0
+	}
+	return n == len(clauses) && n > 0
 }
 
 // FuzzExpression: an expression is refused or runs; it can do nothing else.

@@ -316,7 +316,11 @@ func (x *explainer) describe(b *strings.Builder, ev *httpreassembly.Event, v *ru
 		line("outcome", "%s", outcomeWords(ev))
 	}
 	for _, r := range x.set.Alerts() {
-		line("rule", "%s: %s", r.Name, x.rule(r, ev, v))
+		words, clauses := x.rule(r, ev, v)
+		line("rule", "%s: %s", r.Name, words)
+		for _, c := range clauses {
+			line("", "%s", c)
+		}
 	}
 }
 
@@ -376,61 +380,4 @@ func outcomeWords(ev *httpreassembly.Event) string {
 		return fmt.Sprintf("no answer; it ended after %s", ev.At.Sub(e.RequestEnd).Round(time.Millisecond))
 	}
 	return fmt.Sprintf("%d after %s, %d bytes", e.Status, e.Wait().Round(time.Microsecond), e.ResponseBody)
-}
-
-// rule says whether a free rule holds for a call.
-func (x *explainer) rule(r *rules.AlertRule, ev *httpreassembly.Event, v *rules.Verdict) string {
-	e := ev.Exchange
-	f := rules.Facts{Verdict: v, Client: ev.Flow.Client.AddrPort(), Server: ev.Flow.Server.AddrPort(), Method: e.Method, Target: e.Target, UserAgent: e.UserAgent,
-		BodyBytes: e.RequestBody, Status: e.Status, Wait: e.Wait(), ResponseBytes: e.ResponseBody}
-	if e.ResponseStart == 0 {
-		f.Wait = ev.At.Sub(e.RequestEnd)
-	}
-	switch r.On {
-	case rules.OnNode:
-		return "not asked: it is about the node, not about calls"
-	case rules.OnExchange:
-		if x.alone {
-			return "not asked: it is about calls that ended"
-		}
-	case rules.OnPending:
-		return x.pending(r, &f, ev)
-	}
-	word := "does not hold"
-	if x.holds(r, &f) {
-		word = "holds"
-		if r.MoreThan > 0 {
-			word += fmt.Sprintf(" and counts; fires at more than %d in %s by %s", r.MoreThan, r.Within, r.By)
-		}
-	}
-	return word + ": " + rules.Escape([]byte(r.When), 200)
-}
-
-func (x *explainer) holds(r *rules.AlertRule, f *rules.Facts) bool {
-	x.machine.Begin(r.On, f)
-	holds, err := x.machine.Holds(r)
-	return err == nil && holds
-}
-
-// pending asks a rule at the ages that matter.
-func (x *explainer) pending(r *rules.AlertRule, f *rules.Facts, ev *httpreassembly.Event) string {
-	ages := []time.Duration{time.Second}
-	for _, d := range []time.Duration{f.Verdict.Command.Warn, f.Verdict.Command.Critical} {
-		if d > 0 {
-			ages = append(ages, d)
-		}
-	}
-	if !x.alone {
-		ages = []time.Duration{f.Wait}
-	}
-	var parts []string
-	for _, age := range ages {
-		f.Age = age
-		word := "not"
-		if x.holds(r, f) {
-			word = "holds"
-		}
-		parts = append(parts, fmt.Sprintf("%s at %s", word, age.Round(time.Millisecond)))
-	}
-	return strings.Join(parts, ", ") + " in flight: " + rules.Escape([]byte(r.When), 200)
 }

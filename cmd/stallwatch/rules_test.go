@@ -140,7 +140,8 @@ func TestRulesExplain(t *testing.T) {
 		{"a command", "POST / HTTP/1.1\n\n{\"command\":\"getTransactionsToApprove\",\"depth\":3,\"reference\":\"SECRET\"}\n", []string{
 			"command    getTransactionsToApprove of API iri", "because    key command", "class      heavy", "warn after 10s, critical after 30s; lock group iri.api",
 			"shape      depth=3 reference(6)", "rule       TooManyTips: holds and counts; fires at more than 20 in 10s by client",
-			"rule       BigList: does not hold", "rule       Late: not at 1s, not at 10s, holds at 30s in flight", "rule       Errors: not asked", "rule       Crowded: not asked"}},
+			"rule       BigList: does not hold: len(\"addresses\") > 3\n             no   len(\"addresses\") > 3: len(\"addresses\") is 0\n",
+			"rule       Late: not at 1s, not at 10s, holds at 30s in flight: age_seconds > 20\n             yes  age_seconds > 20: age_seconds is 30\n", "rule       Errors: not asked", "rule       Crowded: not asked"}},
 		{"a slip", "POST / HTTP/1.1\r\nContent-Length: 19\r\n\r\n{\"command\":\"getTip\"}", []string{"command    other", "because    unknown name", "named      getTip (did you mean getTips?)"}},
 		{"a route", "GET /api/v1/messages/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", []string{"command    GET /api/v1/messages/{id} of API rest", "because    method and path"}},
 		{"a secret path", "GET /seed/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?x=SECRET HTTP/1.1\n\n", []string{"because    unknown path"}},
