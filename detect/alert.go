@@ -58,6 +58,7 @@ type Evidence struct {
 	CloseWait, CloseWaitKernel, Unaccepted int           // -1: not known
 	FDs, FDLimit                           int           // -1: not known
 	ETA                                    time.Duration // valid iff HasETA
+	ETALow, ETAHigh                        time.Duration // between which it lies nine times in ten; ETAHigh 0: no end. Valid iff HasETA
 	HasETA                                 bool
 	LostPackets, GapBytes                  uint64 // within the alert's window
 	Leg                                    Leg

@@ -30,8 +30,8 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 	if n.sight.blind && !u.host {
 		return // what closes is not seen: the wire's count only grows
 	}
-	fast := !n.sight.blind && f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope, at) && n.ramp.fast.grows(at, o.Fast.Window/3, o.MinSlope)
-	slow := !n.sight.blind && f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope, at) && n.ramp.slow.grows(at, o.Slow.Window/3, o.MinSlope)
+	fast := !n.sight.blind && f.holds(&f.fast, &o.Fast, o, n, u, n.ramp.fastSlope.slope, at) && n.ramp.fast.grows(at, o.Fast.Window, n.ramp.fastSlope.slope)
+	slow := !n.sight.blind && f.holds(&f.slow, &o.Slow, o, n, u, n.ramp.slowSlope.slope, at) && n.ramp.slow.grows(at, o.Slow.Window, n.ramp.slowSlope.slope)
 	level := float64(u.used) / float64(u.limit)
 	var sev Severity
 	switch {
@@ -61,6 +61,9 @@ func (d descriptorExhaustion) judge(v *view, n *node, at capture.Time, l *lifecy
 		v.sortByAge(calls)
 		v.addCalls(a, calls, none, at)
 	}
+	if len(a.Evidence.Clients) == 0 {
+		v.hoarders(a, n, at)
+	}
 	d.describe(a, v, n, u, fast, slow, at)
 	d.leg(a, v, n)
 	l.remember(n.incident(d), a)
@@ -85,14 +88,14 @@ func (d descriptorExhaustion) describe(a *Alert, v *view, n *node, u use, fast, 
 		a.Summary = fmt.Sprintf("%s has at least %d of %d descriptors open", n.name(), u.used, u.limit)
 	}
 	if a.Evidence.HasETA {
-		a.Summary += fmt.Sprintf("; at the present growth they run out in %s", inSeconds(a.Evidence.ETA))
+		a.Summary += fmt.Sprintf("; at the present growth they run out in %s", etaWords(&a.Evidence))
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s of the limit (warning at %s, critical at %s)", percent(float64(u.used)/float64(u.limit)), percent(o.Warn), percent(o.Critical))
 	if fast {
-		d.growth(&s, n.ramp.fast.since(at, o.Fast.Window), n.ramp.fastSlope, o.Fast)
+		d.growth(&s, n.ramp.fast.since(at, o.Fast.Window), n.ramp.fastSlope.slope, o.Fast)
 	} else if slow {
-		d.growth(&s, n.ramp.slow.since(at, o.Slow.Window), n.ramp.slowSlope, o.Slow)
+		d.growth(&s, n.ramp.slow.since(at, o.Slow.Window), n.ramp.slowSlope.slope, o.Slow)
 	}
 	if !u.host {
 		s.WriteString("; counted on the wire: connections, and calls whose client reset; files and other sockets are not seen")
@@ -101,6 +104,18 @@ func (d descriptorExhaustion) describe(a *Alert, v *view, n *node, u use, fast, 
 		fmt.Fprintf(&s, "; the limit of %d is assumed", u.limit)
 	}
 	a.Why = s.String()
+}
+
+// etaWords prints an ETA, and between which it lies.
+func etaWords(e *Evidence) string {
+	eta, low, high := inSeconds(e.ETA), inSeconds(e.ETALow), inSeconds(e.ETAHigh)
+	switch {
+	case e.ETAHigh == 0:
+		return eta + " (" + low + " or more)"
+	case low == high:
+		return eta
+	}
+	return eta + " (" + low + " to " + high + ")"
 }
 
 // leg says on which side of a proxy the descriptors go.

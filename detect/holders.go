@@ -74,3 +74,22 @@ func heldBy(held []holding, without int) string {
 	}
 	return strings.Join(words, ", ")
 }
+
+// hoarders puts in evidence whose connections are stuck without a call: kept
+// after one request, without any, or with a part of one.
+func (v *view) hoarders(a *Alert, n *node, at capture.Time) {
+	clients := make(tally)
+	v.eachIn(n, idle, at.Add(-v.age(idle)), func(_ int32, c *conn) {
+		if c.once() {
+			clients[c.client.Addr()]++
+		}
+	})
+	for p, since := range [numPhases]capture.Time{silent: at.Add(-silentAfter), sending: at.Add(-v.o.Descriptors.StuckAfter)} {
+		if since == 0 {
+			continue
+		}
+		v.eachIn(n, phase(p), since, func(_ int32, c *conn) { clients[c.client.Addr()]++ })
+	}
+	a.Evidence.Clients = clients.list()
+	a.Client = clients.standout()
+}

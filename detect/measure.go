@@ -22,7 +22,7 @@ func (e *Engine) measure(n *node, at capture.Time) {
 	r.slow.every = d.Slow.Window / rampLen
 	newFast, newSlow := r.fast.add(r.now), r.slow.add(r.now)
 	if r.now.total() < d.MinStuck {
-		r.fastSlope, r.slowSlope = 0, 0
+		r.fastSlope, r.slowSlope = trend{}, trend{}
 		return
 	}
 	if newFast {
@@ -104,13 +104,35 @@ func (v *view) use(n *node, at capture.Time) use {
 // eta returns when the descriptors of a node run out at its present growth;
 // ok is false when it does not grow, or nothing to speak of is stuck.
 func (v *view) eta(n *node, u use) (eta time.Duration, ok bool) {
+	t, ok := v.trend(n)
+	if !ok {
+		return 0, false
+	}
+	return timeTo(u, t.slope), true
+}
+
+// trend returns the growth that an ETA goes by: that of the fast window, if it
+// has any.
+func (v *view) trend(n *node) (t trend, ok bool) {
 	d := &v.o.Descriptors
-	for _, slope := range []float64{n.ramp.fastSlope, n.ramp.slowSlope} {
-		if n.ramp.now.total() >= d.MinStuck && slope > d.MinSlope {
-			return timeTo(u, slope), true
+	for _, t := range [...]trend{n.ramp.fastSlope, n.ramp.slowSlope} {
+		if n.ramp.now.total() >= d.MinStuck && t.slope > d.MinSlope {
+			return t, true
 		}
 	}
-	return 0, false
+	return trend{}, false
+}
+
+// etaRange puts an ETA and its range in evidence.
+func (v *view) etaRange(e *Evidence, n *node, u use) {
+	t, ok := v.trend(n)
+	if !ok {
+		return
+	}
+	e.HasETA, e.ETA, e.ETALow = true, timeTo(u, t.slope), timeTo(u, t.high)
+	if t.low > v.o.Descriptors.MinSlope {
+		e.ETAHigh = max(timeTo(u, t.low), 1)
+	}
 }
 
 // timeTo is the time until the limit at a slope greater than zero.

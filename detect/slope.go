@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -50,15 +51,17 @@ func (r *ring) since(at capture.Time, d time.Duration) []stuckPoint {
 	return r.points[from:]
 }
 
-// grows reports whether the last part of a window, d long, still rose: a pool
-// that has filled has a slope behind it and nothing ahead.
-func (r *ring) grows(at capture.Time, d time.Duration, slope float64) bool {
-	points := r.since(at, d)
+// grows reports whether the last third of what is known of a window still rose
+// at half of its slope or more: a pool that has filled has a slope behind it
+// and nothing ahead, and so has a rush of wallets that has come.
+func (r *ring) grows(at capture.Time, window time.Duration, slope float64) bool {
+	points := r.since(at, window)
+	points = points[2*len(points)/3:]
 	if len(points) < 2 {
 		return false
 	}
 	first, last := &points[0], &points[len(points)-1]
-	return float64(last.total()-first.total()) > slope*last.at.Sub(first.at).Seconds()
+	return float64(last.total()-first.total()) > slope/2*last.at.Sub(first.at).Seconds()
 }
 
 // ramp is the growth of what is stuck, over two windows: one for a burst that
@@ -66,20 +69,27 @@ func (r *ring) grows(at capture.Time, d time.Duration, slope float64) bool {
 type ramp struct {
 	now        stuckPoint
 	fast, slow ring
-	fastSlope  float64 // stuck a second; as of the last evaluation
-	slowSlope  float64
+	fastSlope  trend // as of the last evaluation
+	slowSlope  trend
 }
+
+// trend is a slope in stuck a second, and between which it lies nine times in
+// ten. It is not more than the points bear out: few of them, or such that jump
+// about, leave a wide range.
+type trend struct{ slope, low, high float64 }
 
 // minPoints is how many points make a slope worth believing.
 const minPoints = 5
 
-// theilSen returns the median of the slopes between all pairs of points, in
-// stuck a second: a step (a restart, a pool that fills) moves it little, where
-// least squares would take it for a trend. scratch is used and returned.
-func theilSen(points []stuckPoint, scratch []float64) (slope float64, _ []float64) {
+// theilSen returns the median of the slopes between all pairs of points: a
+// step (a restart, a pool that fills) moves it little, where least squares
+// would take it for a trend. Its range is Sen's, by the order of the slopes
+// (P. K. Sen, Journal of the American Statistical Association 63, 1968, section
+// 5). scratch is used and returned.
+func theilSen(points []stuckPoint, scratch []float64) (t trend, _ []float64) {
 	scratch = scratch[:0]
 	if len(points) < minPoints {
-		return 0, scratch
+		return trend{}, scratch
 	}
 	for i := range points {
 		for j := i + 1; j < len(points); j++ {
@@ -90,12 +100,14 @@ func theilSen(points []stuckPoint, scratch []float64) (slope float64, _ []float6
 		}
 	}
 	if len(scratch) == 0 {
-		return 0, scratch
+		return trend{}, scratch
 	}
 	slices.Sort(scratch)
-	mid := len(scratch) / 2
-	if len(scratch)%2 == 1 {
-		return scratch[mid], scratch
-	}
-	return (scratch[mid-1] + scratch[mid]) / 2, scratch
+	n, pairs := float64(len(points)), len(scratch)
+	t.slope = (scratch[(pairs-1)/2] + scratch[pairs/2]) / 2
+	const z = 1.645 // of the normal distribution, 90 % within
+	c := z * math.Sqrt(n*(n-1)*(2*n+5)/18)
+	t.low = scratch[max(0, int((float64(pairs)-c)/2))]
+	t.high = scratch[min(pairs-1, int(math.Ceil((float64(pairs)+c)/2)))]
+	return t, scratch
 }

@@ -127,6 +127,7 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	}
 	v.conns.at(ci).unseen = unseen
 	if ev.MidStream {
+		v.conns.at(ci).asked = 2 // most likely: it stood before the capture
 		v.enter(ci, idle, ev.At)
 		v.entered(ci, ev.At)
 	} else {

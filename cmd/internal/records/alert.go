@@ -60,6 +60,10 @@ func (r *Writer) evidence(e *detect.Evidence) {
 	l.known("fd_limit", e.FDLimit)
 	if e.HasETA {
 		l.seconds("fd_eta_seconds", e.ETA)
+		l.seconds("fd_eta_low_seconds", e.ETALow)
+		if e.ETAHigh > 0 {
+			l.seconds("fd_eta_high_seconds", e.ETAHigh)
+		}
 	}
 	l.uint("lost_packets", e.LostPackets)
 	l.uint("gap_bytes", e.GapBytes)

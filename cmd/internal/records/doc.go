@@ -143,7 +143,9 @@
 //	evidence         calls (conn, depth, client, from, command, raw, shape, since, age_seconds,
 //	                 verdict; the culprit first; from: the connection's other end, where that is
 //	                 a proxy's and not the client's), in_flight, clients (client, n), close_wait,
-//	                 close_wait_kernel, unaccepted, fds, fd_limit, fd_eta_seconds, lost_packets,
+//	                 close_wait_kernel, unaccepted, fds, fd_limit, fd_eta_seconds (with
+//	                 fd_eta_low_seconds and fd_eta_high_seconds, between which it lies nine times
+//	                 in ten; no fd_eta_high_seconds: the growth may as well end), lost_packets,
 //	                 gap_bytes, leg
 //	leg              in evidence, iff the capture holds both sides of a reverse proxy (client to
 //	                 proxy, proxy to node): side (front, node: on which of them the alert's server

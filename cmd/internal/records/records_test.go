@@ -81,7 +81,7 @@ func one(r *Writer) {
 		Since: after(2 * sec), Server: netip.MustParseAddrPort("10.0.0.1:14265"), Client: netip.MustParseAddr("192.0.2.8"), Command: gtta.Name,
 		Value: 11, Limit: 10, Unit: "seconds", Summary: "1 call of getTransactionsToApprove hangs", Why: "11 s > 10 s", Confidence: 0.75,
 		Evidence: detect.Evidence{Calls: []detect.CallRef{call}, InFlight: 40, Clients: []detect.ClientCount{{Client: netip.MustParseAddr("192.0.2.8"), N: 3}},
-			CloseWait: 300, CloseWaitKernel: -1, Unaccepted: -1, FDs: 900, FDLimit: 4096, ETA: 77 * sec, HasETA: true, GapBytes: 5}}
+			CloseWait: 300, CloseWaitKernel: -1, Unaccepted: -1, FDs: 900, FDLimit: 4096, ETA: 77 * sec, ETALow: 60 * sec, ETAHigh: 90 * sec, HasETA: true, GapBytes: 5}}
 	r.Finding(&detect.Finding{At: a.At, Kind: detect.AlertChanged, Alert: &a})
 	worse := a
 	worse.At, worse.Severity = after(30*sec), detect.Critical
