@@ -121,6 +121,10 @@ func (t *Tracker) deliver(c *conn, dir capture.Dir, at capture.Time, b []byte) {
 		return
 	}
 	c.bytes[dir] += int64(len(b))
+	if dir == capture.ToServer {
+		p := &c.half[capture.ToClient]
+		t.heard, t.missed = p.acked, p.acked.after(p.next)
+	}
 	n := len(t.out)
 	t.messages(c).bytes(&t.shared, &c.ident, dir, at, b)
 	t.told(c, n)
@@ -134,6 +138,7 @@ func (t *Tracker) lose(c *conn, dir capture.Dir, at capture.Time, n int64) {
 	c.history.note(dir, 'g')
 	e := t.event(&c.ident, at, Gap)
 	e.Dir, e.Bytes = dir, n
+	t.edge = c.half[capture.ToClient].next
 	k := len(t.out)
 	t.messages(c).hole(&t.shared, &c.ident, dir, at, n)
 	t.told(c, k)

@@ -255,10 +255,14 @@ func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
 	if h.has(hasFIN) && edge.after(h.fin) {
 		edge = h.fin
 	}
+	if h.held != nil && claimed {
+		edge = h.held.believed(edge, h.next, h.acked)
+	}
 	if n := edge.sub(h.next); n > 0 {
 		h.next = edge
 		t.lose(c, dir, at, int64(n))
 	}
+	t.trust(c, dir, at)
 	t.drain(c, dir, at)
 	t.checkFIN(c, dir, at)
 }

@@ -54,6 +54,7 @@ type httpPlayer struct {
 func newHTTPPlayer() *httpPlayer {
 	p := &httpPlayer{}
 	p.sh.opts = Options{Ports: []uint16{14265}}.WithDefaults()
+	p.sh.edge = 1 // the client has heard nothing that is missing
 	p.id = ident{conn: 1, flow: capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort("198.51.100.7:40000")), Server: serverEnd}}
 	return p
 }

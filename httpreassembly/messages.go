@@ -22,8 +22,9 @@ import "stallwatch/capture"
 //     one nameless request, which the next answer settles. So no malformed
 //     byte hides a call that hangs.
 //   - After a hole an answer is given to a request only if it is the only one
-//     owed, was begun after the hole, and the client never pipelined.
-//     Otherwise it is nobody's, and the requests it could belong to are Lost.
+//     owed, was begun after the hole, and the client never pipelined; or if
+//     the client had acknowledged all of the hole when it asked. Otherwise it
+//     is nobody's, and the requests it could belong to are Lost.
 //   - Bytes that a hole hides inside a content of known length shift nothing.
 type messages struct {
 	side        [2]stream // by direction
@@ -199,8 +200,12 @@ func (m *messages) hole(sh *shared, id *ident, dir capture.Dir, at capture.Time,
 	}
 	if dir == capture.ToServer {
 		m.loseRequests(&f)
-	} else {
+	} else if n < 0 {
 		m.loseAnswers(&f)
+	} else {
+		// A request whose client had the missing bytes already when it asked
+		// was not answered in them.
+		m.loseAnswersOf(&f, func(x *call) bool { return x.heard.before(sh.edge) })
 	}
 }
 

@@ -9,13 +9,8 @@ import (
 // begin makes the exchange of a request whose first byte came at start. It
 // returns false if there is no room for it.
 func (m *messages) begin(f *feed, start capture.Time) bool {
-	if m.n > 0 && m.side[capture.ToClient].state == lost && !m.has(pipelined) {
-		// A client that does not pipeline has got its answer, in what the
-		// capture missed; or else the call would seem to stall for ever.
-		m.drop(f, Lost)
-	}
-	if m.n > 0 {
-		m.flags |= pipelined
+	if m.n > 0 && (!f.sh.missed || m.last.heard == f.sh.heard) {
+		m.flags |= pipelined // else it has heard what the capture missed, and that is most likely its answer
 	}
 	x := f.sh.take()
 	if x == nil {
@@ -24,7 +19,7 @@ func (m *messages) begin(f *feed, start capture.Time) bool {
 	}
 	m.depth++
 	x.Conn, x.Flow = f.id.conn, f.id.flow
-	x.Depth, x.RequestStart = int(m.depth), start
+	x.Depth, x.RequestStart, x.heard = int(m.depth), start, f.sh.heard
 	if m.rare != nil {
 		x.Peer = m.rare.peer
 	}
@@ -173,7 +168,10 @@ func (m *messages) loseRequests(f *feed) {
 
 // loseAnswers is reached when answers may have gone by unseen, whole or in
 // part: none of those owed can be told any more.
-func (m *messages) loseAnswers(f *feed) {
+func (m *messages) loseAnswers(f *feed) { m.loseAnswersOf(f, func(*call) bool { return true }) }
+
+// loseAnswersOf is that for the requests that which names, the oldest ones.
+func (m *messages) loseAnswersOf(f *feed, which func(*call) bool) {
 	m.side[capture.ToClient].discard(f.sh, lost)
 	m.flags |= doubt
 	if x := m.resp; x != nil {
@@ -186,8 +184,10 @@ func (m *messages) loseAnswers(f *feed) {
 		}
 		m.finish(f, x, Lost)
 	}
-	m.drop(f, Lost)
-	if m.cur != nil {
+	for m.n > 0 && which(m.first) {
+		m.finish(f, m.pop(f), Lost)
+	}
+	if m.cur != nil && which(m.cur) {
 		m.cur.flags |= isDoubtful
 	}
 	m.unwait(f)

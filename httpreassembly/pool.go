@@ -16,6 +16,7 @@ type call struct {
 	own   *ownHead     // Exchange.Head, unless that is shared or not read
 	told  capture.Time // of the last ResponseProgress; zero: there was none
 	flags callFlags
+	heard seq // of the server's bytes, what the client had acknowledged when it asked
 }
 
 // ownHead is a head that one call has for itself, with the text of its fields.

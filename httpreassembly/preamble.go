@@ -98,6 +98,9 @@ func proxy(b []byte) (verdict, int) {
 	switch {
 	case matches(b, "PROXY "):
 		i := bytes.IndexByte(b[:min(len(b), proxyLine)], '\n')
+		if i >= 0 && begins(capture.ToServer, b[:i+1]) {
+			return foreign, 0 // a method like any other
+		}
 		if i >= 0 {
 			return proxyText, i + 1
 		}
@@ -119,25 +122,28 @@ func proxy(b []byte) (verdict, int) {
 }
 
 // firstLine judges whether b begins an HTTP/1 request. A known method is
-// enough; any other needs the whole line.
+// enough; any other needs the whole line, or its beginning with a path behind
+// it. That may be malformed: there are servers that take any word for a method,
+// and what is foreign here is not timed.
 func firstLine(b []byte) verdict {
+	b = b[:min(len(b), maxLine)]
 	i := 0
-	for i < len(b) && i <= maxMethod && isToken[b[i]] {
+	for i < len(b) && isToken[b[i]] {
 		i++
 	}
 	switch {
-	case i == len(b) && i <= maxMethod:
+	case i == len(b) && i < maxLine:
 		return undecided
-	case i == 0 || i > maxMethod || b[i] != ' ':
+	case i == 0 || i == len(b) || b[i] != ' ':
 		return foreign
 	case knownMethod(b[:i]) != nil:
 		return plainHTTP
 	}
-	n := bytes.IndexByte(b[:min(len(b), maxLine)], '\n')
+	n := bytes.IndexByte(b, '\n')
 	switch {
-	case n >= 0 && begins(capture.ToServer, b[:n+1]):
+	case n >= 0 && hasVersion(b[:n]), n < 0 && len(b) == maxLine && b[min(i+1, maxLine-1)] == '/':
 		return plainHTTP
-	case n >= 0 || len(b) >= maxLine:
+	case n >= 0 || len(b) == maxLine:
 		return foreign
 	}
 	return undecided

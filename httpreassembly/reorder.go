@@ -173,6 +173,19 @@ func (t *Tracker) trust(c *conn, dir capture.Dir, at capture.Time) {
 	}
 }
 
+// believed returns where the first doubted piece begins that lies before edge
+// and that the receiver, who has all before acked, has or got in other words;
+// else edge. After an outage the first call is such a piece: it acknowledges
+// what was not captured.
+func (r *reorder) believed(edge, next, acked seq) seq {
+	for i := range r.doubted {
+		if p := &r.doubted[i]; p.start.before(edge) && p.end().after(next) && !p.end().after(acked) {
+			edge = p.start
+		}
+	}
+	return edge
+}
+
 // disprove drops the doubted pieces that lie before the next byte: others were
 // taken in their place, or they were.
 func (t *Tracker) disprove(r *reorder, next seq) {

@@ -148,7 +148,9 @@ func (m *messages) informational(f *feed, s *stream) {
 func (m *messages) answerFraming(f *feed, s *stream, x *call, code int, fr *framing) {
 	m.flags &^= bodyless
 	switch {
-	case code == 101 || x != nil && x.has(isConnect) && code/100 == 2:
+	case code == 101 || x != nil && x.has(isConnect) && code/100 == 2 && fr.length == 0 && fr.codings == 0:
+		// With content it is no hand-off, whatever RFC 9110 9.3.6 says: a
+		// server that knows no tunnels has answered a method like any other.
 		m.upgrade(f)
 		return
 	case x != nil && x.has(isHead) || code == 204 || code == 304:

@@ -18,6 +18,10 @@ type shared struct {
 
 	familiars familiars
 
+	heard  seq  // of the server's bytes, what the client of the bytes being read has acknowledged
+	missed bool // some of that was not captured
+	edge   seq  // of the server's bytes, the end of the hole being told
+
 	level Level
 	parts [][]byte // of the BodyParts in out
 }
