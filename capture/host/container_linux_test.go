@@ -29,8 +29,8 @@ type container struct {
 }
 
 const (
-	containerPort  = 14265
-	containerLimit = 234 // unlike any machine's, and below its hard limit
+	containerPort  = 24659 // no node of this machine has it
+	containerLimit = 234   // unlike any machine's, and below its hard limit
 )
 
 // startContainer starts one with n connections, every second of them half

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestNetlinkComesBack(t *testing.T) {
 		{"no answer in time", silent, true},
 		{"refused", func(*testing.T) int { return 1 << 20 }, false}, // EBADF
 	} {
-		p := prober(t, Options{Ports: []uint16{9}, PID: 1})
+		p := prober(t, Options{Ports: []uint16{9}, PID: os.Getpid()})
 		if p.diag == nil {
 			t.Fatal("no netlink here")
 		}
@@ -30,7 +31,7 @@ func TestNetlinkComesBack(t *testing.T) {
 		if back := p.diag != nil; back != tt.back || p.diag == bad {
 			t.Errorf("%s: asked again %t, want %t", tt.name, back, tt.back)
 		}
-		if s := p.Sample(t0.Add(time.Minute)); s.PID != 1 {
+		if s := p.Sample(t0.Add(time.Minute)); s.PID != os.Getpid() {
 			t.Errorf("%s: the next sample is of %d: %s", tt.name, s.PID, s.Err)
 		}
 	}

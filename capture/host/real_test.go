@@ -46,12 +46,18 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// dial connects n clients, by IPv4 and IPv6 in turn.
+// dial connects n clients, by IPv4 and IPv6 in turn where this machine has
+// both, as a container often has not.
 func (l *port) dial(n int) []net.Conn {
 	l.t.Helper()
+	hosts := []string{"127.0.0.1"}
+	if probe, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		probe.Close()
+		hosts = append(hosts, "::1")
+	}
 	var conns []net.Conn
 	for i := range n {
-		host := []string{"127.0.0.1", "::1"}[i%2]
+		host := hosts[i%len(hosts)]
 		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(l.port))))
 		check(l.t, err)
 		l.t.Cleanup(func() { c.Close() })

@@ -180,7 +180,7 @@ func drain(t *testing.T, s *Source) capture.Item {
 
 func TestStopWhenIdleAndUnderLoad(t *testing.T) {
 	for _, load := range []bool{false, true} {
-		for _, names := range [][]string{{"lo"}, {"lo", other(t)}} {
+		for _, names := range [][]string{{"lo"}, append(others(t), "lo")} {
 			addr, port := echo(t)
 			s := open(t, Options{Interfaces: names, Ports: []uint16{port}})
 			quit, done := make(chan struct{}), make(chan struct{})
@@ -224,9 +224,8 @@ func talk(addr string, load bool, quit chan struct{}) {
 	<-quit
 }
 
-// other returns an interface that is up and not lo; it makes a pair of its
-// own if need be.
-func other(t *testing.T) string {
+// others returns an interface that is up and not lo, if there is one.
+func others(t *testing.T) []string {
 	t.Helper()
 	list, err := Interfaces()
 	if err != nil {
@@ -234,11 +233,10 @@ func other(t *testing.T) string {
 	}
 	for _, i := range list {
 		if i.Up && i.Name != "lo" && i.Name != anyInterface {
-			return i.Name
+			return []string{i.Name}
 		}
 	}
-	t.Skip("no second interface is up")
-	return ""
+	return nil
 }
 
 type fixed struct{ sample capture.Sample }
