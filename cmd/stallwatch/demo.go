@@ -195,19 +195,20 @@ func runDemo(ctx context.Context, std stdio, f *demoFlags) (err error) {
 		return err
 	}
 	defer src.Close()
-	fmt.Fprintf(std.out, "The attack of January 2018 on a small node with its flaw, watched live. About a minute; Ctrl-C ends it.\n\n")
+	fmt.Fprintf(std.out, "The attack of January 2018 on a small node with its flaw, watched live. About a minute; Ctrl-C ends it.\n")
 	st := newStage(std.out)
 	o := demoOptions(node.Addr.Port())
 	out, err := f.openOutputs(std, st, o)
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(std.out)
 	defer func() { err = errors.Join(err, out.close()) }()
 	pipe, err := pipeline.New(o, out.sinks...)
 	if err != nil {
 		return err
 	}
-	fd := feed{src: src, pipe: pipe, second: func() { out.publish(pipe) }}
+	fd := feed{src: src, pipe: pipe, second: func() { out.publish(pipe) }, sampled: out.sampled}
 	if out.evidence != nil {
 		fd.item = out.evidence.Item
 	}
@@ -235,16 +236,37 @@ func (f *demoFlags) openOutputs(std stdio, st *stage, o pipeline.Options) (*outp
 	if err != nil {
 		return nil, err
 	}
+	receivers, err := loadReceivers(f.notify)
+	if err != nil {
+		return nil, err
+	}
 	out := &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
 	out.sinks = []pipeline.Sink{out.metrics, st}
-	w := watchFlags{evidence: f.evidence, analysis: analysis{api: "auto", memory: "128MiB", workers: o.Detect.Workers}}
+	w := watchFlags{evidence: f.evidence, status: statusLocal, analysis: analysis{api: "auto", memory: "128MiB", workers: o.Detect.Workers}}
+	w.interfaces = []string{"lo"}
 	for _, p := range o.Tracker.Ports {
 		w.ports = append(w.ports, strconv.Itoa(int(p)))
 	}
-	if err := errors.Join(out.openNotify(f.notify, log), out.openEvidence(&w, log, o)); err != nil {
+	out.openStatus(&w, o, receivers)
+	if err := errors.Join(out.showStatus(std), out.openNotify(receivers, log), out.openEvidence(&w, log, o)); err != nil {
 		return nil, errors.Join(err, out.close())
 	}
 	return out, nil
+}
+
+// showStatus serves the page for as long as the play lasts: where watch has
+// it, or on any port if a watch is there already.
+func (out *outputs) showStatus(std stdio) error {
+	server, err := metrics.Listen(metrics.DefaultAddr, out.handler())
+	if err != nil {
+		server, err = metrics.Listen("127.0.0.1:0", out.handler())
+	}
+	if err != nil {
+		return err
+	}
+	out.closers = append(out.closers, server.Close)
+	fmt.Fprintf(std.out, "Its status page, while it lasts: %s\n", statusURL(server.Addr(), statusLocal))
+	return nil
 }
 
 func openDemo(node *demo.NodeProc) (*live.Source, error) {

@@ -28,6 +28,7 @@ var arrows = map[string]string{
 	"cmd/internal/records":      "*",
 	"cmd/internal/report":       "*",
 	"cmd/internal/metrics":      "*",
+	"cmd/internal/status":       "*",
 	"cmd/internal/demo":         "*",
 	"cmd/internal/lab":          "*",
 	"cmd/internal/lab/makelab":  "*",

@@ -16,6 +16,7 @@ import (
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/records"
 	"stallwatch/cmd/internal/report"
+	"stallwatch/cmd/internal/status"
 	"stallwatch/detect"
 )
 
@@ -24,7 +25,8 @@ import (
 type outputs struct {
 	sinks    []pipeline.Sink
 	metrics  *metrics.Metrics
-	url      string              // of the metrics; "": not served
+	status   *status.Status      // nil: not asked for
+	addr     string              // of the metrics and the status page; "": not served
 	records  *records.Writer     // nil: not asked for
 	queue    *outQueue           // valid iff records is not nil
 	evidence *evidence.Collector // nil: not asked for
@@ -38,12 +40,19 @@ const drain = 5 * time.Second
 
 // openOutputs opens what the flags ask for. With an error nothing stays open.
 func (f *watchFlags) openOutputs(std stdio, log zerolog.Logger, o pipeline.Options) (*outputs, error) {
+	receivers, err := loadReceivers(f.notify)
+	if err != nil {
+		return nil, err
+	}
 	out := &outputs{metrics: metrics.New(o.Rules, metrics.Options{Version: release})}
 	out.sinks = []pipeline.Sink{out.metrics, report.NewLog(log), &out.tally}
+	if f.metrics != "" && f.status != statusOff {
+		out.openStatus(f, o, receivers)
+	}
 	for _, open := range []func() error{
 		func() error { return out.openMetrics(f.metrics) },
 		func() error { return out.openRecords(std, f, log, o) },
-		func() error { return out.openNotify(f.notify, log) },
+		func() error { return out.openNotify(receivers, log) },
 		func() error { return out.openEvidence(f, log, o) },
 	} {
 		if err := open(); err != nil {
@@ -57,7 +66,7 @@ func (out *outputs) openMetrics(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	server, err := metrics.Listen(addr, out.metrics)
+	server, err := metrics.Listen(addr, out.handler())
 	if errors.Is(err, metrics.ErrAddr) {
 		return usage(err)
 	}
@@ -65,7 +74,7 @@ func (out *outputs) openMetrics(addr string) error {
 		return err
 	}
 	out.closers = append(out.closers, server.Close)
-	out.url = "http://" + server.Addr() + "/metrics"
+	out.addr = server.Addr()
 	return nil
 }
 
@@ -95,13 +104,18 @@ func (out *outputs) openRecords(std stdio, f *watchFlags, log zerolog.Logger, o 
 	return nil
 }
 
-func (out *outputs) openNotify(path string, log zerolog.Logger) error {
+// loadReceivers reads the configuration of --notify; nil is none.
+func loadReceivers(path string) (*notify.Config, error) {
 	if path == "" {
-		return nil
+		return nil, nil
 	}
 	c, err := notify.Load(path)
-	if err != nil {
-		return usage(err)
+	return c, usage(err)
+}
+
+func (out *outputs) openNotify(c *notify.Config, log zerolog.Logger) error {
+	if c == nil {
+		return nil
 	}
 	n, err := notify.New(c, notify.Options{Version: release, Log: log, Healthy: out.healthy})
 	if err != nil {
@@ -158,7 +172,11 @@ func (out *outputs) openEvidence(f *watchFlags, log zerolog.Logger, o pipeline.O
 // publish brings what is scraped up to date.
 func (out *outputs) publish(pipe *pipeline.Pipeline) {
 	pipe.Snapshot(&out.snap)
-	out.metrics.Publish(pipe.Stats(), &out.snap)
+	stats := pipe.Stats()
+	out.metrics.Publish(stats, &out.snap)
+	if out.status != nil {
+		out.status.Publish(stats, &out.snap)
+	}
 	out.flushRecords()
 }
 

@@ -28,6 +28,7 @@ type watchFlags struct {
 	records   string
 	redact    string
 	metrics   string
+	status    string
 	logFormat string
 	notify    string
 	evidence  string
@@ -41,8 +42,9 @@ func newWatch(std stdio) *cobra.Command {
 		Short: "Watch a node's API port and report what hangs, while it hangs",
 		Long: `Watch captures on the API port, follows every call, and logs an alert when calls
 hang, sockets pile up in CLOSE_WAIT, or the node's descriptors run out. It
-serves Prometheus metrics and /healthz on 127.0.0.1:9814. SIGHUP reads the rule
-files anew, after a check. End it with Ctrl-C: it prints what it saw.
+serves a status page on http://127.0.0.1:9814/, with Prometheus /metrics and
+/healthz beside it. SIGHUP reads the rule files anew, after a check. End it with
+Ctrl-C: it prints what it saw.
 
 It needs the right to capture: run it as root, or once
   sudo setcap cap_net_raw=ep $(which stallwatch)`,
@@ -66,7 +68,8 @@ It needs the right to capture: run it as root, or once
 	fl.BoolVar(&f.overwrite, "overwrite", false, "let --write replace a recording")
 	fl.StringVar(&f.records, "records", "", "write the records as JSON lines to `FILE` (- for standard output)")
 	fl.StringVar(&f.redact, "redact", "on", "on|off: hide values of query parameters and long path segments in records")
-	fl.StringVar(&f.metrics, "metrics", metrics.DefaultAddr, "`ADDRESS` of /metrics and /healthz; empty: none")
+	fl.StringVar(&f.metrics, "metrics", metrics.DefaultAddr, "`ADDRESS` of the status page, /metrics and /healthz; empty: none")
+	fl.StringVar(&f.status, "status", statusLocal, "local|all|off: who may read the status page, which names clients; local is who connects over loopback")
 	fl.StringVar(&f.notify, "notify", "", "send alerts to the receivers of `FILE`: Discord, Slack, Alertmanager and others")
 	fl.StringVar(&f.evidence, "evidence", "", "write a bundle to `DIR` for each alert: packets, calls in flight, timeline, how to reproduce")
 	fl.BoolVar(&f.full, "evidence-full", false, "keep the values of parameters in bundles")
@@ -97,6 +100,9 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	}
 	if f.full && f.evidence == "" {
 		return usage(errors.New("--evidence-full: keeps values in bundles, and none are written: give --evidence DIR too"))
+	}
+	if err := checkStatus(f.status); err != nil {
+		return err
 	}
 	limitMemory(o)
 	log, closeLog, err := newWatchLogger(std.err, f.logFormat)
@@ -135,8 +141,15 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 		reload.apply(pipe)
 		out.publish(pipe)
 	}
-	fd.sampled = (&hostLog{log: log, problem: problem}).sample
-	f.greet(log, o, out.url, problem)
+	hosts := &hostLog{log: log, problem: problem}
+	fd.sampled = func(s *capture.Sample) {
+		hosts.sample(s)
+		out.sampled(s)
+	}
+	if problem != "" && !f.noHost {
+		out.sampled(&capture.Sample{Err: problem})
+	}
+	f.greet(log, o, out, problem)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	release := stopper(ctx, src, f.duration)
@@ -155,12 +168,9 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 
 // greet says once what is watched and what cannot be seen; url is where the
 // metrics are, "" if nowhere.
-func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, url, problem string) {
+func (f *watchFlags) greet(log zerolog.Logger, o pipeline.Options, out *outputs, problem string) {
 	e := log.Info().Strs("interfaces", f.interfaces).Uints16("ports", o.Tracker.Ports).Str("api", f.api)
-	if url != "" {
-		e = e.Str("metrics", url)
-	}
-	e.Msg("watching; Ctrl-C ends it")
+	out.where(e, f.status).Msg("watching; Ctrl-C ends it")
 	switch {
 	case f.noHost:
 		log.Info().Msg("the node's process is not looked at: descriptors and accept queue are estimated from the wire")

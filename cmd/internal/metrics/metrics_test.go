@@ -294,7 +294,7 @@ func TestPublishCopies(t *testing.T) {
 func TestListen(t *testing.T) {
 	now := wall
 	m := at(&now, 3)
-	s, err := Listen("127.0.0.1:0", m)
+	s, err := Listen("127.0.0.1:0", m.Handler())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestListen(t *testing.T) {
 		{"no port", "127.0.0.1", "want HOST:PORT"},
 		{"foreign", "192.0.2.1:9814", "is not of this machine"},
 	} {
-		if _, err := Listen(row.addr, m); err == nil || !strings.Contains(err.Error(), row.want) {
+		if _, err := Listen(row.addr, m.Handler()); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: Listen(%q): %v, want %q", row.name, row.addr, err, row.want)
 		}
 	}

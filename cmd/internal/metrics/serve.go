@@ -30,7 +30,7 @@ const (
 	headerBytes = 8 << 10
 )
 
-// Handler serves /metrics, /healthz and a page that names both.
+// Handler serves /metrics, /healthz and a line that names both.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -54,7 +54,7 @@ func (m *Metrics) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	json.NewEncoder(w).Encode(h)
 }
 
-// Server serves Metrics until it is closed.
+// Server serves a Handler until it is closed.
 type Server struct {
 	http *http.Server
 	addr string
@@ -64,8 +64,8 @@ type Server struct {
 // ErrAddr marks what is no address at all.
 var ErrAddr = errors.New("metrics address")
 
-// Listen serves m at addr in a goroutine that Close ends.
-func Listen(addr string, m *Metrics) (*Server, error) {
+// Listen serves h at addr in a goroutine that Close ends.
+func Listen(addr string, h http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -78,7 +78,7 @@ func Listen(addr string, m *Metrics) (*Server, error) {
 		return nil, fmt.Errorf("%w %q: want HOST:PORT, as in %s: %w", ErrAddr, addr, DefaultAddr, err)
 	}
 	s := &Server{
-		http: &http.Server{Handler: m.Handler(), ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, WriteTimeout: answerWait,
+		http: &http.Server{Handler: h, ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, WriteTimeout: answerWait,
 			IdleTimeout: idleWait, MaxHeaderBytes: headerBytes},
 		addr: l.Addr().String(),
 		done: make(chan struct{}),

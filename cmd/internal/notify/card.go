@@ -20,13 +20,13 @@ type card struct {
 	severity detect.Severity // 0: resolved
 	Title    string
 	Summary  string
-	Facts    []fact
+	Facts    []Fact
 	Next     []string // what to do
 	Runbook  string   // a link, "" if there is none
 }
 
-// fact is a named line of a card.
-type fact struct {
+// Fact is a named line about an alert.
+type Fact struct {
 	Name, Value string
 	Short       bool // two of them share a line
 }
@@ -106,24 +106,24 @@ func (s *speaker) card(a *detect.Alert) card {
 	}
 	c.Title = word + " " + a.Name + " on " + a.Subject
 	c.Facts = facts(a)
-	if s.links.Runbook != "" {
-		c.Runbook = s.links.Runbook
-		if !strings.Contains(c.Runbook, "#") {
-			c.Runbook += "#" + strings.ToLower(a.Name)
-		}
-	}
+	c.Runbook = s.links.RunbookOf(a.Name)
 	return c
+}
+
+// RunbookOf is the link to what an alert means; "" if there is none.
+func (l *Links) RunbookOf(alert string) string {
+	if l.Runbook == "" || strings.Contains(l.Runbook, "#") {
+		return l.Runbook
+	}
+	return l.Runbook + "#" + strings.ToLower(alert)
 }
 
 // facts are the numbers and names of an alert, in the order of the questions
 // that a person asks.
-func facts(a *detect.Alert) []fact {
-	f := []fact{{"Since", sinceText(a), true}}
-	add := func(name, value string, short bool) {
-		if value != "" {
-			f = append(f, fact{name, value, short})
-		}
-	}
+func facts(a *detect.Alert) []Fact {
+	var f []Fact
+	add := func(name, value string, short bool) { f = appendFact(f, name, value, short) }
+	add("Since", sinceText(a), true)
 	if a.Unit != "" && a.Value != 0 {
 		add("Measured", measured(a), true)
 	}
@@ -136,12 +136,26 @@ func facts(a *detect.Alert) []fact {
 	if e.InFlight > 0 {
 		add("In flight", strconv.Itoa(e.InFlight)+" calls", true)
 	}
-	add("Who", who(a), false)
-	add("What", what(a), false)
-	add("Where", where(a), true)
-	add("Why", a.Why, false)
-	add("How sure", confidence(a), true)
-	return f
+	return append(f, Story(a)...)
+}
+
+// Story is what an alert says of its cause: who asks, what, where it hangs,
+// why it fired and how sure that is. A message has its numbers beside it; a
+// page has the present ones.
+func Story(a *detect.Alert) []Fact {
+	var f []Fact
+	f = appendFact(f, "Who", who(a), false)
+	f = appendFact(f, "What", what(a), false)
+	f = appendFact(f, "Where", where(a), true)
+	f = appendFact(f, "Why", a.Why, false)
+	return appendFact(f, "How sure", confidence(a), true)
+}
+
+func appendFact(f []Fact, name, value string, short bool) []Fact {
+	if value == "" {
+		return f
+	}
+	return append(f, Fact{name, value, short})
 }
 
 func sinceText(a *detect.Alert) string {
@@ -255,6 +269,9 @@ var causes = map[detect.Cause]string{
 	detect.CauseClientRead:   "the client does not read the answer",
 	detect.CauseUnaccepted:   "the node's process has not accepted the connection",
 }
+
+// CauseWords says in words where a call hangs; "" if that is not known.
+func CauseWords(c detect.Cause) string { return causes[c] }
 
 // where says where the oldest call hangs.
 func where(a *detect.Alert) string {

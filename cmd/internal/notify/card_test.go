@@ -101,7 +101,7 @@ func TestAdviceFits(t *testing.T) {
 // sure, what to do.
 func TestCardSaysWhatMatters(t *testing.T) {
 	s := newSpeaker(&Config{Instance: "node-1", Proxy: "haproxy", Links: Links{"https://s.example/", "https://r.example/book"}})
-	c := &change{Alert: sanitized(stalled(65, detect.Firing, detect.Critical))}
+	c := &change{Alert: Sanitized(stalled(65, detect.Firing, detect.Critical))}
 	n := s.note(&batch{Changed: []*change{c}, All: []*change{c}, Dropped: 3})
 	got := n.plain(1 << 20)
 	for _, want := range []string{

@@ -44,11 +44,11 @@ func groupKey(a *detect.Alert) string {
 	return "monitor"
 }
 
-// sanitized returns a copy of a that every receiver may show after its own
+// Sanitized returns a copy of a that every receiver may show after its own
 // escaping: printable ASCII, bounded, and without numbers that JSON has no
 // word for. The names in an Alert are closed sets and its sentences are ours,
 // but this is the last gate before somebody's terminal and telephone.
-func sanitized(a *detect.Alert) detect.Alert {
+func Sanitized(a *detect.Alert) detect.Alert {
 	c := *a
 	c.Name = clean(a.Name, maxWire)
 	c.Subject = clean(a.Subject, maxWords)

@@ -34,7 +34,7 @@ var lineTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
 func logBatch(alerts ...detect.Alert) *batch {
 	b := &batch{}
 	for _, a := range alerts {
-		b.Changed = append(b.Changed, &change{Alert: sanitized(&a)})
+		b.Changed = append(b.Changed, &change{Alert: Sanitized(&a)})
 	}
 	return b
 }

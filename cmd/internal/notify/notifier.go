@@ -217,7 +217,7 @@ func (n *Notifier) drain() {
 	}
 	alerts := make([]detect.Alert, len(taken))
 	for i, a := range taken {
-		alerts[i] = sanitized(a)
+		alerts[i] = Sanitized(a)
 	}
 	for _, w := range n.workers {
 		w.add(alerts, lost)

@@ -240,7 +240,7 @@ func TestFileIsRewritten(t *testing.T) {
 	var most int64
 	for i := range 400 {
 		a.At, a.State = at(float64(i)), detect.State(1+i%2)
-		q.add(noon, sanitized(&a))
+		q.add(noon, Sanitized(&a))
 		tell(q, noon, &message)
 		most = max(most, q.file.Size())
 	}

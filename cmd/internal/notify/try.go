@@ -35,7 +35,7 @@ func steps(now time.Time, instance string) []step {
 		Why:     "somebody ran stallwatch notify test",
 		Evidence: detect.Evidence{InFlight: 3, CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: 512, FDLimit: 4096,
 			Clients: []detect.ClientCount{{Client: netip.MustParseAddr("203.0.113.66"), N: 3}}}}
-	a = sanitized(&a)
+	a = Sanitized(&a)
 	worse, over := a, a
 	worse.At, worse.Severity, worse.Summary = at.Add(time.Second), detect.Critical, "TEST, nothing is wrong: the same incident, worse"
 	over.At, over.Severity, over.State, over.Summary = at.Add(2*time.Second), detect.Critical, detect.Resolved, "TEST, nothing is wrong: the same incident, resolved"

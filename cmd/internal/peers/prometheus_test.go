@@ -55,7 +55,7 @@ func playMetrics(t *testing.T) *played {
 	pipe.Snapshot(&p.snap)
 	p.segments = pipe.Stats().Tracker.Segments
 	m.Publish(pipe.Stats(), &p.snap)
-	server, err := metrics.Listen("127.0.0.1:0", m)
+	server, err := metrics.Listen("127.0.0.1:0", m.Handler())
 	if err != nil {
 		t.Fatal(err)
 	}
