@@ -35,6 +35,7 @@ type piece struct {
 	next byte   // the protocol of the datagram; valid iff from is 0
 	data []byte // as captured
 	wire int    // its length on the wire
+	odd  bool   // as Segment.Strange
 }
 
 // kept is a fragment that waits.
@@ -51,6 +52,7 @@ type datagram struct {
 	end   int    // its length; 0 until the last fragment came
 	have  int    // bytes kept
 	next  byte   // valid once the fragment at 0 is kept
+	odd   bool   // as Segment.Strange: one of them was
 	dead  Skip   // none, or why all of it is dropped
 	newer *datagram
 	older *datagram
@@ -90,8 +92,8 @@ func (d *Decoder) fragment(p piece, e ends, at capture.Time, s *capture.Segment)
 		return FragmentWaiting
 	}
 	next := g.next
+	e.joined, e.strange = true, g.odd
 	whole := f.join(g)
-	e.joined = true
 	if p.key.version == 4 {
 		return tcp(whole, len(whole), &e, s)
 	}
@@ -182,6 +184,7 @@ func (f *fragments) add(g *datagram, p *piece) Skip {
 	if p.from == 0 {
 		g.next = p.next
 	}
+	g.odd = g.odd || p.odd
 	f.room(g, p.wire+pieceCost)
 	g.kept = slices.Insert(g.kept, i, kept{p.from, slices.Clone(p.data)})
 	g.have += p.wire

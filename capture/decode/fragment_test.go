@@ -201,3 +201,34 @@ func checkSegment(t *testing.T, p *capture.Packet, s *capture.Segment) {
 		t.Errorf("cut, but Sum() = %d", s.Sum())
 	}
 }
+
+// TestStrangeFragments: a datagram is strange when a fragment of it is.
+func TestStrangeFragments(t *testing.T) {
+	body := segment(capture.ACK, nil, make([]byte, 60))
+	route := cut4(t, 1, body, 24, 80, false)
+	route = append(append(append([]byte(nil), route[:20]...), 137, 3, 4, 0), route[20:]...)
+	route[0], route[3] = 0x46, route[3]+4
+	seal(route[:24])
+	claims := cut6(t, 1, body, 24, 80, false)
+	claims[40] = 17 // means nothing here
+	for _, tt := range []struct {
+		name    string
+		frames  [][]byte
+		strange bool
+	}{
+		{"IPv4", [][]byte{cut4(t, 1, body, 0, 24, true), cut4(t, 1, body, 24, 80, false)}, false},
+		{"IPv4, a tiny first one", [][]byte{cut4(t, 1, body, 0, 8, true), cut4(t, 1, body, 8, 80, false)}, false},
+		{"IPv4, a later one with a route", [][]byte{route, cut4(t, 1, body, 0, 24, true)}, true},
+		{"IPv6", [][]byte{cut6(t, 1, body, 0, 24, true), cut6(t, 1, body, 24, 80, false)}, false},
+		{"IPv6, a later one of another protocol", [][]byte{claims, cut6(t, 1, body, 0, 24, true)}, false},
+		{"IPv6, a tiny first one", [][]byte{cut6(t, 1, body, 8, 80, false), cut6(t, 1, body, 0, 8, true)}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := New(Options{})
+			var s capture.Segment
+			if see(d, tt.frames[0], 1, &s) || !see(d, tt.frames[1], 2, &s) || s.Strange != tt.strange || len(s.Payload) != 60 {
+				t.Errorf("strange %t, %d bytes; want %t, 60; stats %+v", s.Strange, len(s.Payload), tt.strange, d.Stats())
+			}
+		})
+	}
+}

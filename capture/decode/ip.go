@@ -70,7 +70,7 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 		return d.fragment(piece{
 			key:  fragKey{e.src, e.dst, uint32(binary.BigEndian.Uint16(b[4:])), 4},
 			from: int(frag&0x1fff) * 8, more: frag&0x2000 != 0, next: protoTCP,
-			data: body, wire: total - head,
+			data: body, wire: total - head, odd: e.strange,
 		}, e, at, s)
 	}
 	return tcp(body, total-head, &e, s)
@@ -163,12 +163,16 @@ func (d *Decoder) extensions(next byte, body []byte, wire int, e ends, at captur
 	return ExtensionsTooMany
 }
 
-// fragment6 reads a fragment header (RFC 8200 section 4.5).
+// fragment6 reads a fragment header (RFC 8200 section 4.5). Linux drops a first
+// fragment without a whole TCP header since 5.11 (ipv6frag_thdr_truncated);
+// behind further headers it is not looked for here.
 func fragment6(b []byte, wire int, e *ends) piece {
 	off := binary.BigEndian.Uint16(b[2:])
-	return piece{
+	p := piece{
 		key:  fragKey{e.src, e.dst, binary.BigEndian.Uint32(b[4:]), 6},
 		from: int(off &^ 7), more: off&1 != 0, next: b[0],
 		data: b[8:], wire: wire - 8,
 	}
+	p.odd = e.strange || p.from == 0 && p.more && (p.next != protoTCP || p.wire < 20)
+	return p
 }

@@ -42,10 +42,12 @@ var movesOffsets = regexp.MustCompile(`\b(vlan|mpls|pppoes|geneve|vxlan)\b`)
 // The parts that carry no port: IPv4 fragments other than the first (RFC 791:
 // offset in the low 13 bits of bytes 6 and 7), IPv6 fragments of TCP (RFC
 // 8200 section 4.5: next header 44, and the fragment header's own next header
-// is 6), and IPv6 hop-by-hop (0), routing (43) and destination options (60).
+// is 6, or that of options before TCP; in later fragments, of offset above 0,
+// it means nothing), and IPv6 hop-by-hop (0), routing (43) and destination
+// options (60).
 const (
 	fragments4 = "(ip proto 6 and ip[6:2] & 0x1fff != 0)"
-	fragments6 = "(ip6[6] = 44 and ip6[40] = 6)"
+	fragments6 = "(ip6[6] = 44 and (ip6[40] = 6 or ip6[40] = 43 or ip6[40] = 60 or ip6[42:2] & 0xfff8 != 0))"
 	extended6  = "ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60"
 
 	// The flags are the TCP header's 14th byte; SYN is 2 and RST is 4 (RFC

@@ -31,6 +31,12 @@ func ip6(next byte, then byte, port uint16) []byte {
 	return b
 }
 
+// later makes an IPv6 fragment one of offset 8, with more to come.
+func later(b []byte) []byte {
+	b[43] = 8 | 1
+	return b
+}
+
 // linkRaw12 is DLT_RAW as libpcap has it in memory; files say 101.
 const linkRaw12 layers.LinkType = 12
 
@@ -63,6 +69,8 @@ func TestFilterOnEveryLink(t *testing.T) {
 		{name: "IPv6, another port", etherType: 0x86dd, packet: ip6(6, 0, 80)},
 		{name: "IPv6 fragment of TCP", etherType: 0x86dd, packet: ip6(44, 6, 0), want: true},
 		{name: "IPv6 fragment of UDP", etherType: 0x86dd, packet: ip6(44, 17, 0)},
+		{name: "IPv6 fragment of options", etherType: 0x86dd, packet: ip6(44, 60, 0), want: true},
+		{name: "later IPv6 fragment that claims UDP", etherType: 0x86dd, packet: later(ip6(44, 17, 0)), want: true},
 		{name: "IPv6 destination options", etherType: 0x86dd, packet: ip6(60, 6, 0), want: true},
 		{name: "user lets through", user: "host 0.0.0.0 or udp", etherType: 0x800, packet: ip4(6, 0, 14265), want: true},
 		{name: "user holds back", user: "host 192.0.2.1 or udp", etherType: 0x800, packet: ip4(6, 0, 14265)},

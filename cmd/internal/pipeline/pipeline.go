@@ -317,6 +317,7 @@ func (p *Pipeline) Stats() Stats {
 		st.Tracker.Add(&t)
 		st.Unscanned += sh.contents.missed
 	}
+	st.Tracker.Oddities[httpreassembly.FragmentsOverlap] += d.Skipped[decode.FragmentOverlap] // seen before there is a connection
 	return st
 }
 
