@@ -69,6 +69,12 @@ const (
 	// maxNodes bounds the nodes of an expression: it has no loops, so they
 	// bound its steps as well.
 	maxNodes = 200
+	// maxSteps bounds the instructions of the regular expressions of a rule,
+	// and maxAllSteps those of all rules. Each may be taken once for each byte
+	// of a text, of which there are at most maxFactPath: 200 of them cost a
+	// millisecond at worst. A pattern as people write them has fifty.
+	maxSteps    = 200
+	maxAllSteps = 1000
 	// maxMemory bounds what one evaluation may allocate, in the elements that
 	// the expression library counts. Nothing that Compile lets pass allocates
 	// any; this is the second lock on the same door.

@@ -25,6 +25,7 @@ type compiler struct {
 	set     *Set
 	specs   []*commandSpec // of set.commands
 	kept    map[string]keeps
+	steps   int // of the regular expressions of all rules
 	errs    []error
 }
 

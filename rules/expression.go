@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"net/netip"
+	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 
@@ -32,6 +33,8 @@ type checked struct {
 	on   On
 	text textAt
 	n    int // errors so far
+
+	steps int // of its regular expressions
 }
 
 // expression compiles and checks a `when`; nil after an error.
@@ -195,10 +198,8 @@ func (x *checked) binary(n *ast.BinaryNode) {
 		x.fail(n.Right, `command in ["getTips", "getTrytes"]`, "in needs a list")
 		return
 	case n.Operator == "matches":
-		if _, ok := n.Right.(*ast.StringNode); !ok {
-			x.fail(n.Right, "write the pattern out", "matches needs a regular expression in quotes")
-			return
-		}
+		x.pattern(n.Right)
+		return
 	case n.Operator == "==", n.Operator == "!=":
 		x.known(n.Left, n.Right)
 		x.known(n.Right, n.Left)
@@ -207,6 +208,34 @@ func (x *checked) binary(n *ast.BinaryNode) {
 		return
 	}
 	x.node(n.Right)
+}
+
+// pattern checks a regular expression and adds up what it costs: RE2 takes time
+// in proportion to the text and to the pattern, and a pattern of twenty letters
+// like (a{1,100}){1,10} has a thousand steps for each byte of the text.
+func (x *checked) pattern(n ast.Node) {
+	text, ok := n.(*ast.StringNode)
+	if !ok {
+		x.fail(n, "write the pattern out", "matches needs a regular expression in quotes")
+		return
+	}
+	re, err := syntax.Parse(text.Value, syntax.Perl)
+	if err != nil {
+		return // the library says so, in words of its own
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return
+	}
+	x.steps += len(prog.Inst)
+	x.c.steps += len(prog.Inst)
+	const hint = "make it shorter: what is in {1,100} counts a hundred times"
+	switch {
+	case x.steps > maxSteps:
+		x.fail(n, hint, "matches takes %d steps for each byte of the text, more than %d in one rule", x.steps, maxSteps)
+	case x.c.steps > maxAllSteps:
+		x.fail(n, hint, "matches takes %d steps for each byte of the text, more than %d in all rules together", x.c.steps, maxAllSteps)
+	}
 }
 
 func isText(n ast.Node) bool {

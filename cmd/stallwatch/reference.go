@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"stallwatch/detect"
 	"stallwatch/rules"
@@ -16,26 +17,48 @@ func reference(set *rules.Set, o detect.Options) string {
 
 Made by ` + "`stallwatch rules show --doc`" + ` from the tables that the program reads; do not edit.
 
-A rule file is YAML, read strictly: an unknown key, class, unit, name or type is an error with its line and column, and nothing of
-any file is loaded. ` + "`--rules FILE`" + ` may be given many times; each file is laid over those before it and over the packs that are
-built in, and says only what it changes. A free rule of a known name replaces that rule. SIGHUP loads the files again: a file that
-is wrong leaves the old rules in force.
-
+` + referenceBegin + "```yaml\n" + exampleRules + "```\n\n" + referenceUse + "```yaml\n" + exampleTests + "```\n" + referenceTests + `
 ## Keys
-
 `)
 	section := ""
 	for _, k := range rules.Keys() {
 		if k.Section != section {
 			section = k.Section
-			fmt.Fprintf(&b, "\n### %s\n\n| key | value | meaning |\n|---|---|---|\n", section)
+			heading(&b, set, section)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Name, cell(k.Value), cell(k.Doc))
 	}
+	b.WriteString(referenceRoutes)
 	referenceExpressions(&b)
 	referenceAPIs(&b, set)
 	referenceDetectors(&b, o)
+	b.WriteString("\n## Limits\n\n| what | at most | remark |\n|---|---|---|\n")
+	for _, l := range rules.Limits() {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", l.Name, l.Value, cell(l.Doc))
+	}
 	return b.String()
+}
+
+// heading begins a section of the keys. That of a class stands for all of
+// them, and has their budgets.
+func heading(b *strings.Builder, set *rules.Set, section string) {
+	if section != "class fast" {
+		fmt.Fprintf(b, "\n### %s\n", section)
+	} else {
+		b.WriteString("\n### a class\n\nThe budgets that are built in:\n\n| class | warn | critical |\n|---|---|---|\n")
+		for c, name := range rules.Classes() {
+			warn, critical := set.Budgets(rules.Class(c))
+			fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, budgetWord(warn), budgetWord(critical))
+		}
+	}
+	b.WriteString("\n| key | value | meaning |\n|---|---|---|\n")
+}
+
+func budgetWord(d time.Duration) string {
+	if d == 0 {
+		return "never"
+	}
+	return d.String()
 }
 
 // cell makes a text fit for a table of Markdown.
@@ -48,7 +71,10 @@ func referenceExpressions(b *strings.Builder) {
 ` + "`when`" + ` is a condition in the language of github.com/expr-lang/expr, or rather the part of it that cannot loop, join texts or
 fail: ` + "`== != < <= > >= + - * / and or not in contains startsWith endsWith matches ?:`" + `, texts, numbers, lists of them behind
 ` + "`in`" + `, regular expressions (RE2) written out behind ` + "`matches`" + `, the functions and the names below. It is checked when it is loaded,
-names of commands, APIs, classes and parameters included.
+names of commands, APIs, classes and parameters included. A text stands in double quotes, so that the whole is best put in single
+ones (` + "`when: 'command == \"getTips\"'`" + `) or into lines of its own below ` + "`when: |`" + `; without, YAML ends it at ` + "` #`" + ` and stumbles over ` + "`: `" + `. Of
+` + "`and`" + ` and ` + "`or`" + `, ` + "`and`" + ` binds closer; parentheses are allowed. Functions
+ask for parameters that some API lists under ` + "`parameters`" + `; of others only the number is kept.
 
 | name | type | on | meaning |
 |---|---|---|---|
@@ -71,7 +97,7 @@ names of commands, APIs, classes and parameters included.
 }
 
 func referenceAPIs(b *strings.Builder, set *rules.Set) {
-	b.WriteString("\n## APIs\n\n`stallwatch rules show` prints every command with its budgets.\n\n| API | commands | expected slow | admin | proof of work | canaries |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n## APIs\n\nThe packs that are built in; the comments of rules/packs/*.yaml name the source files of the nodes that each was made from.\n`stallwatch rules show` prints every command with its budgets.\n\n| API | commands | expected slow | admin | proof of work | canaries |\n|---|---|---|---|---|---|\n")
 	for _, api := range set.APIs() {
 		n, slow, admin, pow := 0, 0, 0, 0
 		var canaries []string
@@ -98,7 +124,7 @@ func referenceAPIs(b *strings.Builder, set *rules.Set) {
 }
 
 func referenceDetectors(b *strings.Builder, o detect.Options) {
-	b.WriteString("\n## Detectors\n\nSettings stand below `detectors`, by the name of the alert; `engine` is what all share. A flag of the command line goes before a file.\n")
+	b.WriteString("\n## Detectors\n\nSettings stand below `detectors`, by the name of the alert; `engine` is what all share. A flag of the command line goes before a file.\n\nA duration is written like 500ms, 10s, 2m; a count is a whole number; a number may have a point; a flag is true or false.\n")
 	last := ""
 	for _, s := range o.Settings() {
 		if s.Detector != last {

@@ -130,6 +130,28 @@ func TestReference(t *testing.T) {
 	}
 }
 
+// TestReferenceExamples: the examples of the reference are loaded, mean
+// something, and the tests among them pass.
+func TestReferenceExamples(t *testing.T) {
+	dir := t.TempDir()
+	own := writeFile(t, dir, "own.yaml", []byte(exampleRules))
+	if code, out, errs := runOne(newRules, "", "check", own); code != exitOK || !strings.Contains(out, "2 settings changed, 4 free rules") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := runOne(newRules, "", "test", writeFile(t, dir, "own_test.yaml", []byte(exampleTests))); code != exitOK || strings.Count(out, "  ok  ") != 2 {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	for _, tt := range []struct{ request, want string }{
+		{"POST / HTTP/1.1\n\n{\"op\":\"resize\",\"files\":[\"a\"]}", "command    resize of API jobs"},
+		{"GET /shop/items/7 HTTP/1.1\n\n", "command    GET /shop/items/{id} of API shop"},
+		{"POST / HTTP/1.1\n\n{\"command\":\"getNeighbors\"}", "budget     warn after 1s, critical after 5s\n"},
+	} {
+		if code, out, errs := runOne(newRules, tt.request, "explain", "--rules", own); code != exitOK || !strings.Contains(out, tt.want) {
+			t.Errorf("%q: exit %d\n%s%swant %s", tt.request, code, out, errs, tt.want)
+		}
+	}
+}
+
 func TestRulesExplain(t *testing.T) {
 	dir := t.TempDir()
 	good := writeFile(t, dir, "good.yaml", []byte(goodRules))
