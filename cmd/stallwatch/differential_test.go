@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -256,7 +257,7 @@ http {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop := func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() }
+	stop := func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() }
 	defer stop()
 	awaitPort(t, "127.0.0.1:"+port, &nginxErr)
 	os.Truncate(filepath.Join(dir, "access.log"), 0)

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"stallwatch/cmd/internal/freeport"
@@ -262,7 +263,7 @@ func start(t *testing.T, addr, bin string, args ...string) {
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
+		cmd.Process.Signal(syscall.SIGTERM) // not SIGINT: a background job of a shell ignores that, and its children do
 		<-ended
 		if t.Failed() {
 			t.Log(errs.String())

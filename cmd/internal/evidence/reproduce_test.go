@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,13 +69,16 @@ func TestRedacted(t *testing.T) {
 	}
 }
 
+// keyOut is a key as redacted writes it: what has the form of one may stay.
+var keyOut = regexp.MustCompile(`"[A-Za-z0-9_]*":`)
+
 // FuzzRedactedHides plants a value and looks for it.
 func FuzzRedactedHides(f *testing.F) {
 	f.Add(`{"command":"getNodeInfo","a":"SECRETSECRET","b":["SECRETSECRET"]}`)
 	f.Add(`{"SECRETSECRET":{"command":"SECRETSECRET"}}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		got := redacted([]byte(body), "getNodeInfo")
-		if bytes.Contains(got, []byte("SECRETSECRET")) && !strings.Contains(body, `SECRETSECRET"`+":") {
+		if bytes.Contains(keyOut.ReplaceAll(got, nil), []byte("SECRETSECRET")) {
 			t.Errorf("redacted(%s) = %s", body, got)
 		}
 		for _, c := range got {
