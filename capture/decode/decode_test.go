@@ -86,6 +86,8 @@ func TestLinks(t *testing.T) {
 		{"five tags", capture.LinkEthernet, cat(macs(), unhex("8100 0001 8100 0001 8100 0001 8100 0001 8100 0001 0800"), v4), VLANTooDeep},
 		{"cut in a tag", capture.LinkEthernet, cat(macs(), unhex("8100 00")), CutHeader},
 		{"arp", capture.LinkEthernet, cat(macs(), unhex("0806"), make([]byte, 28)), NotIP},
+		{"mpls", capture.LinkEthernet, cat(macs(), unhex("8847 000101ff"), v4), Tunnelled},
+		{"pppoe behind a tag", capture.LinkEthernet, cat(macs(), unhex("8100 0001 8864 11000001 0036 0021"), v4), Tunnelled},
 		{"802.3", capture.LinkEthernet, cat(macs(), unhex("0040"), make([]byte, 64)), NotIP},
 		{"version lies", capture.LinkEthernet, cat(macs(), unhex("0800"), v6), NotIP},
 		{"empty", capture.LinkEthernet, nil, CutHeader},
@@ -172,6 +174,10 @@ func TestLengths(t *testing.T) {
 		{"TCP header too short", edit(32, 0x40), 50, BadLength, "", 0},
 		{"TCP header too long", edit(32, 0xf0), 50, BadLength, "", 0},
 		{"udp", edit(9, 17), 50, NotTCP, "", 0},
+		{"udp to VXLAN", cat(edit(9, 17)[:22], unhex("12b5"), whole[24:]), 50, Tunnelled, "", 0},
+		{"gre", edit(9, 47), 50, Tunnelled, "", 0},
+		{"ip in ip", edit(9, 4), 50, Tunnelled, "", 0},
+		{"udp cut", edit(9, 17)[:22], 50, NotTCP, "", 0},
 		{"frame too short for IP", whole[:19], 19, BadLength, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

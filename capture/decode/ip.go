@@ -56,7 +56,7 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 		return BadIPChecksum
 	}
 	if b[9] != protoTCP {
-		return NotTCP
+		return other(b[9], b[head:])
 	}
 	e := ends{strange: small || head > 20 && optioned(b[20:head]), unsummed: !right}
 	e.sum = uint64(binary.BigEndian.Uint32(b[12:])) + uint64(binary.BigEndian.Uint32(b[16:]))
@@ -74,6 +74,33 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 		}, e, at, s)
 	}
 	return tcp(body, total-head, &e, s)
+}
+
+// Protocols that carry packets (IANA, Protocol Numbers), and the ports of
+// VXLAN: IANA's (RFC 7348 section 5) and the one Linux had before.
+const (
+	protoIPIP    = 4
+	protoUDP     = 17
+	proto6in4    = 41
+	protoGRE     = 47
+	portVXLAN    = 4789
+	portOldVXLAN = 8472
+)
+
+// other says what IP of a protocol that is not TCP is.
+func other(proto byte, body []byte) Skip {
+	switch proto {
+	case protoIPIP, proto6in4, protoGRE:
+		return Tunnelled
+	case protoUDP:
+		if len(body) < 4 {
+			return NotTCP
+		}
+		if port := binary.BigEndian.Uint16(body[2:]); port == portVXLAN || port == portOldVXLAN {
+			return Tunnelled
+		}
+	}
+	return NotTCP
 }
 
 // short says why a header is not there: the sender's fault or the snap
@@ -134,7 +161,7 @@ func (d *Decoder) extensions(next byte, body []byte, wire int, e ends, at captur
 			return tcp(body, wire, &e, s)
 		case protoHopByHop, protoRouting, protoDestOpts, protoFragment, protoAH:
 		default:
-			return NotTCP
+			return other(next, body)
 		}
 		if len(body) < 8 {
 			return short(wire < 8)

@@ -20,6 +20,8 @@ const (
 	etherVLAN   = 0x8100
 	etherQinQ   = 0x88a8
 	etherOldQnQ = 0x9100 // QinQ before IEEE 802.1ad named 0x88a8
+	etherMPLS   = 0x8847
+	etherPPPoE  = 0x8864 // of a session
 )
 
 // network returns where the IP header begins in a frame and which version the
@@ -57,6 +59,8 @@ func ether(b []byte, off int) (int, byte, Skip) {
 			return off + 2, 6, none
 		case etherVLAN, etherQinQ, etherOldQnQ:
 			off += 4
+		case etherMPLS, etherPPPoE:
+			return 0, 0, Tunnelled
 		default:
 			return 0, 0, NotIP
 		}

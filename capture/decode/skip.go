@@ -8,6 +8,10 @@ type Skip uint8
 // The reasons, in the order in which Stats.Skips lists them.
 const (
 	none Skip = iota
+	// Tunnelled is a packet within a packet: GRE, IP in IP, VXLAN, MPLS, PPPoE.
+	// What is inside is not looked at: its addresses are those of another
+	// network, and its clients perhaps the same twice.
+	Tunnelled
 	// NotTCP is IP of another protocol.
 	NotTCP
 	// NotIP is ARP and everything else that is not IP.
@@ -41,7 +45,7 @@ const (
 	numSkips
 )
 
-var skipNames = [numSkips]string{"", "not_tcp", "not_ip", "unknown_link", "vlan_too_deep", "extensions_too_many",
+var skipNames = [numSkips]string{"", "tunnelled", "not_tcp", "not_ip", "unknown_link", "vlan_too_deep", "extensions_too_many",
 	"cut_header", "bad_length", "bad_ip_checksum", "fragment_waiting", "fragment_joined", "fragment_duplicate",
 	"fragment_overlap", "fragment_dropped"}
 

@@ -162,6 +162,26 @@ func checkContainer(t *testing.T, s *capture.Sample, pid, most int) {
 	}
 }
 
+// TestOurNamespaceGoesFirst: a container that listens on the node's port was
+// there before the node. Once the node listens here, it is the one.
+func TestOurNamespaceGoesFirst(t *testing.T) {
+	startContainer(t, 4, 4)
+	p := prober(t, Options{Ports: []uint16{containerPort}})
+	p.cpu = func() time.Duration { return 0 }
+	if s := p.Sample(t0); s.PID == 0 || !p.away { // the container, or another that this machine has
+		t.Fatalf("pid %d (%s), away %v; want one elsewhere", s.PID, s.Err, p.away)
+	}
+	fd, err := listenOn(containerPort, 8)
+	check(t, err)
+	defer unix.Close(fd)
+	if s := p.Sample(t0.Add(time.Second)); s.PID != os.Getpid() || s.Err != "" {
+		t.Errorf("pid %d (%s), want our own, %d", s.PID, s.Err, os.Getpid())
+	}
+	if s := p.Sample(t0.Add(2 * time.Second)); s.PID != os.Getpid() || p.away {
+		t.Errorf("pid %d (%s), away %v", s.PID, s.Err, p.away)
+	}
+}
+
 // TestContainerRestart kills the container and starts another: the prober
 // says so, finds the new one by the port, and lets the old namespace go.
 func TestContainerRestart(t *testing.T) {

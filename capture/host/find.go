@@ -146,6 +146,7 @@ func (p *Prober) findListener() (int, error) {
 
 func (p *Prober) searchNamespaces(pids []int) (inodes []uint64) {
 	dir := filepath.Join(p.opts.Root, "self", "net")
+	p.away = false
 	if len(p.searched) > 0 {
 		p.netDir = dir
 		return slices.Clone(p.searched)
@@ -155,7 +156,7 @@ func (p *Prober) searchNamespaces(pids []int) (inodes []uint64) {
 		if id, ok := namespaceID(dir); ok && !seen[id] {
 			seen[id] = true
 			if inodes = p.listeners(dir); len(inodes) > 0 {
-				p.netDir = dir
+				p.netDir, p.away = dir, p.own != 0 && id != p.own
 				return inodes
 			}
 		}

@@ -38,6 +38,7 @@ type Prober struct {
 	pid      int
 	started  uint64   // of pid, in ticks since boot
 	netDir   string   // where its sockets are listed; "": not found
+	away     bool     // found by its port in another namespace: who comes to listen in ours is meant before it
 	inodes   []uint64 // of its listeners, when last looked at
 	findErr  error
 	nextTry  time.Time // when to look for the process again
@@ -157,10 +158,14 @@ func (p *Prober) still(s *capture.Sample) error {
 // locate finds the process, unless it is known and still there.
 func (p *Prober) locate(now time.Time) error {
 	if p.pid != 0 {
-		if started, ok := p.proc.alive(p.pid); ok && started == p.started {
+		started, ok := p.proc.alive(p.pid)
+		ok = ok && started == p.started
+		if ok && !(p.away && len(p.present()) > 0) {
 			return nil
 		}
-		p.findErr = fmt.Errorf("process %d has ended", p.pid)
+		if !ok {
+			p.findErr = fmt.Errorf("process %d has ended", p.pid)
+		}
 		p.forget()
 	}
 	if wait := p.nextTry.Sub(now); wait > 0 && wait < maxWait && !p.appeared() {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"time"
 
@@ -29,6 +28,7 @@ type outputs struct {
 	addr     string              // of the metrics and the status page; "": not served
 	records  *records.Writer     // nil: not asked for
 	queue    *outQueue           // valid iff records is not nil
+	rotate   func()              // the file of the records may have been moved away; nil: there is none
 	evidence *evidence.Collector // nil: not asked for
 	tally    tally
 	snap     detect.Snapshot
@@ -85,13 +85,11 @@ func (out *outputs) openRecords(std stdio, f *watchFlags, log zerolog.Logger, o 
 	ro := records.Options{Version: release, Sources: f.interfaces, RulesDigest: detect.Digest(o.Rules), Redact: f.redact == "on", Trusted: o.Detect.Trusted}
 	w, shut := std.out, func() error { return nil }
 	if f.records != "-" {
-		// Append: a restart of the daemon starts a new stream in the same
-		// file, and a log rotator may have moved the old one away.
-		file, err := os.OpenFile(f.records, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		file, err := openRecordFile(f.records, log)
 		if err != nil {
 			return err
 		}
-		w, shut = file, file.Close
+		w, shut, out.rotate = file, file.Close, file.rotate
 	}
 	out.queue = newRecordQueue(w, log)
 	out.records = records.New(out.queue, ro)

@@ -23,10 +23,12 @@ type reloader struct {
 	ready chan *rules.Set
 	hup   chan os.Signal
 	done  chan struct{}
+
+	rotate func() // what else SIGHUP asks for; nil is nothing
 }
 
-func newReloader(log zerolog.Logger, a *analysis) *reloader {
-	r := &reloader{log: log, files: a.rules, api: a.api, base: a.base,
+func newReloader(log zerolog.Logger, a *analysis, rotate func()) *reloader {
+	r := &reloader{log: log, files: a.rules, api: a.api, base: a.base, rotate: rotate,
 		ready: make(chan *rules.Set, 1), hup: make(chan os.Signal, 1), done: make(chan struct{})}
 	signal.Notify(r.hup, syscall.SIGHUP)
 	go r.run()
@@ -43,6 +45,9 @@ func (r *reloader) stop() {
 func (r *reloader) run() {
 	defer close(r.done)
 	for range r.hup {
+		if r.rotate != nil {
+			r.rotate()
+		}
 		next, err := r.base.Reload(r.files...)
 		var view *rules.Set
 		if err == nil {

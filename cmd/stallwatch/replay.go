@@ -90,6 +90,8 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 	readErr := readAll(ctx, src, pipe, newProgress(std.err))
 
 	st := pipe.Stats()
+	times := src.Times()
+	st.Jumps, st.Shift = times.Jumps, times.Shift
 	for _, e := range src.Errors() {
 		st.Broken = append(st.Broken, text.Escape(e.Error()))
 	}

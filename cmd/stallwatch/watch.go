@@ -43,7 +43,8 @@ func newWatch(std stdio) *cobra.Command {
 		Long: `Watch captures on the API port, follows every call, and logs an alert when calls
 hang, sockets pile up in CLOSE_WAIT, or the node's descriptors run out. It
 serves a status page on http://127.0.0.1:9814/, with Prometheus /metrics and
-/healthz beside it. SIGHUP reads the rule files anew, after a check. End it with
+/healthz beside it. SIGHUP reads the rule files anew, after a check, and goes
+over to a new file of records where the old one was moved away. End it with
 Ctrl-C: it prints what it saw.
 
 It needs the right to capture: run it as root, or once
@@ -135,7 +136,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 			return err
 		}
 	}
-	reload := newReloader(log, &f.analysis)
+	reload := newReloader(log, &f.analysis, out.rotate)
 	defer reload.stop()
 	fd.second = func() {
 		reload.apply(pipe)

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"time"
+
 	"stallwatch/capture"
 	"stallwatch/detect"
 	"stallwatch/httpreassembly"
@@ -36,6 +38,10 @@ type Stats struct {
 	// safe to print. The pipeline does not know: whoever reads the source
 	// fills it in.
 	Broken []string
+	// Jumps is how often the sources' clock was set back, and Shift what its
+	// times were moved by to go on: filled in as Broken is.
+	Jumps uint64
+	Shift time.Duration
 }
 
 // DecodeStats count the frames that did not become a segment, by reason: a

@@ -73,6 +73,18 @@ func TestBlame(t *testing.T) {
 	}
 }
 
+// A clock that was set back and frames that are not read are told in words.
+func TestClockAndFrames(t *testing.T) {
+	st := pipeline.Stats{First: t0, Last: after(sec), Packets: 9, Jumps: 2, Shift: time.Hour,
+		Decode: pipeline.DecodeStats{Skipped: []pipeline.Skip{{Reason: "tunnelled", N: 7}, {Reason: "bad_length", N: 2}}}}
+	got := written(t, New(nil, Options{}), st)
+	for _, want := range []string{"# Clock:       set back 2 times, by 60.0min in all: ", "         7  tunnelled  (GRE, ", "         2  bad_length\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 // What is said of a file that broke says so.
 func TestBrokenIsNotQuiet(t *testing.T) {
 	r := New(nil, Options{})

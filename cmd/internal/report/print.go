@@ -61,6 +61,9 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 		}
 		p.wrap("# Bounds:      ", "#              ", strings.Join(list, ", "))
 	}
+	if st.Jumps > 0 {
+		p.wrap("# Clock:       ", under, fmt.Sprintf("set back %s, by %s in all: what came after is moved to go on from there", plural(st.Jumps, "time"), duration(st.Shift)))
+	}
 	for i, b := range st.Broken {
 		if i == 10 {
 			p.line("# and %s", plural(uint64(len(st.Broken)-i), "more break"))
@@ -227,6 +230,16 @@ func oddities(p *page, st *httpreassembly.Stats) {
 	}
 }
 
+// unread are the frames of which an operator may wonder that they are not
+// read.
+var unread = map[string]string{
+	"tunnelled":    "GRE, IP in IP, VXLAN, MPLS, PPPoE: capture inside the tunnel",
+	"unknown_link": "not Ethernet, Linux cooked, raw IP or loopback: Wi-Fi is not read",
+	"cut_header":   "cut when they were captured: capture whole packets with -s 0",
+	"not_tcp":      "UDP, ICMP, QUIC and other protocols",
+	"not_ip":       "ARP and the like",
+}
+
 func skipped(p *page, st *pipeline.Stats) {
 	if len(st.Decode.Skipped) == 0 {
 		return
@@ -234,7 +247,11 @@ func skipped(p *page, st *pipeline.Stats) {
 	p.line("")
 	p.line("# Frames that are no TCP segment")
 	for _, s := range st.Decode.Skipped {
-		p.line("%10s  %s", number(s.N), s.Reason)
+		reason := s.Reason
+		if more := unread[reason]; more != "" {
+			reason += "  (" + more + ")"
+		}
+		p.line("%10s  %s", number(s.N), reason)
 	}
 }
 
