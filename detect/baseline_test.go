@@ -95,3 +95,34 @@ func TestBaselinePoisoned(t *testing.T) {
 	}
 	t.Errorf("a call that hangs for %s is told by nobody", critical)
 }
+
+// How fresh a command is goes by answers that say yes: a node that fails at
+// once is quick, and no use.
+func TestFreshness(t *testing.T) {
+	d := newDrive(t, Options{Rules: rules.Default()})
+	fresh := func() (age time.Duration, ok bool) {
+		var s Snapshot
+		d.e.Snapshot(&s)
+		for _, g := range s.Commands {
+			if g.Command != nil && g.Command.Name == "getBalances" {
+				return g.Fresh.Truncate(time.Second), g.Succeeded
+			}
+		}
+		t.Fatal("no gauge of getBalances")
+		return 0, false
+	}
+	failed := d.call("192.0.2.1", balancesBody)
+	d.answer(failed, 500)
+	d.wait(time.Second)
+	if age, ok := fresh(); ok {
+		t.Errorf("it was answered by 500, and its last success is %s old", age)
+	}
+	d.answered(balancesBody, time.Second)
+	d.wait(40 * time.Second)
+	failed = d.call("192.0.2.1", balancesBody)
+	d.answer(failed, 500)
+	d.wait(2 * time.Second)
+	if age, ok := fresh(); !ok || age != 42*time.Second {
+		t.Errorf("the last success is %s old, %v; want 42s", age, ok)
+	}
+}

@@ -73,6 +73,7 @@ type cell struct {
 	doubted      list // calls in flight or over, nobody knows
 	endings      endings
 	base         *baseline     // nil: nothing was answered yet
+	succeeded    capture.Time  // when it was last answered by a status of 2xx; zero: never
 	learned      time.Duration // the warn budget as the baseline has it; 0: as the rules have it
 }
 

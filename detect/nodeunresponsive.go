@@ -62,8 +62,22 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 	a.Summary = fmt.Sprintf("%s has answered nobody for %s while %s wait", n.name(), inSeconds(silent), plural(waiting, "call"))
 	a.Why = fmt.Sprintf("%d calls wait for %s or longer (fires at %d), %d of them of cheap commands, and no answer began or ended since they came",
 		waiting, inSeconds(o.Silent), o.Calls, canary)
-	a.Why += a.Evidence.Leg.words(n.inFlight)
+	a.Why += n.canaryWords(at) + a.Evidence.Leg.words(n.inFlight)
 	l.remember(n.incident(d), a)
+}
+
+// canaryWords says when a cheap command was last answered well.
+func (n *node) canaryWords(at capture.Time) string {
+	var last *cell
+	for i := range n.cells {
+		if c := &n.cells[i]; c.command != nil && c.command.Canary && c.succeeded != 0 && (last == nil || c.succeeded > last.succeeded) {
+			last = c
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %s was last answered %s ago", last.command.Name, inSeconds(at.Sub(last.succeeded)))
 }
 
 // inTurn reports whether a call waits behind another of its connection: what is

@@ -69,6 +69,7 @@ func (v *view) mergeCalls(into, from *node) {
 		doubted := v.appendList(v.appendList(nil, &c.doubted), &f.doubted)
 		calls := v.appendList(v.appendList(nil, &c.list), &f.list)
 		v.refill(c, calls)
+		c.succeeded = max(c.succeeded, f.succeeded)
 		c.doubted = emptyList
 		for _, k := range doubted {
 			v.pushCall(&c.doubted, byCell, k)

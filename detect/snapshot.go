@@ -42,6 +42,10 @@ type CommandGauge struct {
 	Command  *rules.Command // nil: never seen
 	InFlight int
 	Oldest   time.Duration // 0 when none is in flight
+	// Fresh is how long ago it was last answered by a status of 2xx, by any
+	// node; valid iff Succeeded.
+	Fresh     time.Duration
+	Succeeded bool
 }
 
 // AlertGauge counts the incidents of a name that fire at a severity.
@@ -80,6 +84,9 @@ func (v *view) gaugeCommands(dst []CommandGauge, n *node, at capture.Time) []Com
 		}
 		dst[i].Command = c.command
 		dst[i].InFlight += int(c.list.n + c.doubted.n)
+		if fresh := at.Sub(c.succeeded); c.succeeded != 0 && (!dst[i].Succeeded || fresh < dst[i].Fresh) {
+			dst[i].Fresh, dst[i].Succeeded = fresh, true
+		}
 		if c.list.n > 0 {
 			dst[i].Oldest = max(dst[i].Oldest, at.Sub(v.calls.at(c.list.head).since))
 		}

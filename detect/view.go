@@ -243,6 +243,9 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
 			cell.learn(ev.At, ev.At.Sub(c.since))
+			if ev.Exchange.Status/100 == 2 {
+				cell.succeeded = ev.At
+			}
 			v.endCall(i)
 		}
 	}

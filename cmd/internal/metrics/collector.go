@@ -20,6 +20,7 @@ var (
 	buildInfo = desc("build_info", "Always 1; what runs.", "version", "goversion", "rules")
 
 	callsInFlight = desc("calls_inflight", "Calls whose request is whole and whose answer has not begun.", "command")
+	callsFresh    = desc("call_last_success_age_seconds", "Time since the command was last answered by a status of 2xx; absent if it never was.", "command")
 	callsOldest   = desc("call_inflight_oldest_age_seconds", "Age of the oldest call in flight; 0 if there is none.", "command")
 
 	connections     = desc("connections", "Connections followed, by state as the packets tell it.", "state")
@@ -123,6 +124,9 @@ func (e emitter) calls(s *state) {
 	for _, g := range s.commands {
 		e.gauge(callsInFlight, float64(g.inFlight), g.label)
 		e.gauge(callsOldest, g.oldest.Seconds(), g.label)
+		if g.succeeded {
+			e.gauge(callsFresh, g.fresh.Seconds(), g.label)
+		}
 	}
 }
 

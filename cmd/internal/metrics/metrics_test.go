@@ -55,7 +55,7 @@ func page(t *testing.T, m *Metrics, path string) (int, string) {
 
 func snapshot(c []*rules.Command) *detect.Snapshot {
 	return &detect.Snapshot{At: capture.At(wall),
-		Commands:  []detect.CommandGauge{{}, {Command: c[1], InFlight: 7, Oldest: 90 * time.Second}, {Command: c[2], InFlight: 1, Oldest: time.Second}},
+		Commands:  []detect.CommandGauge{{}, {Command: c[1], InFlight: 7, Oldest: 90 * time.Second, Fresh: 95 * time.Second, Succeeded: true}, {Command: c[2], InFlight: 1, Oldest: time.Second}},
 		CloseWait: 40, CloseWaitOldest: 80 * time.Second, FDsWire: 50, Host: true, CloseWaitKernel: 41, Unaccepted: 3, FDs: -1, FDLimit: 4096,
 		ETA: 300 * time.Second, HasETA: true, Alerts: []detect.AlertGauge{{Name: "CallStalled", Severity: detect.Critical, N: 2}}}
 }
@@ -87,6 +87,7 @@ func TestPage(t *testing.T) {
 		`stallwatch_call_duration_seconds_count 1`,
 		`stallwatch_calls_inflight{command="getTransactionsToApprove"} 7`,
 		`stallwatch_call_inflight_oldest_age_seconds{command="getTransactionsToApprove"} 90`,
+		`stallwatch_call_last_success_age_seconds{command="getTransactionsToApprove"} 95`,
 		`stallwatch_connections{state="half_closed"} 40`,
 		`stallwatch_close_wait{source="wire"} 40`,
 		`stallwatch_close_wait{source="kernel"} 41`,
@@ -144,7 +145,7 @@ func hostile(m *Metrics) {
 	}
 	snap := &detect.Snapshot{At: capture.At(wall), Host: true, FDLimit: 10, HasETA: true}
 	for _, c := range m.slots.commands {
-		snap.Commands = append(snap.Commands, detect.CommandGauge{Command: c, InFlight: 1})
+		snap.Commands = append(snap.Commands, detect.CommandGauge{Command: c, InFlight: 1, Succeeded: true})
 	}
 	names := []string{"CallStalled", "NodeUnresponsive", "CloseWaitBuildup", "DescriptorExhaustion", "AcceptQueueFull", "ConnectionFlood", "RequestFlood",
 		"SynFlood", "SlowRequest", "SlowReader", "PowAbuse", "AdminCommand", "OversizedRequest", "MalformedRequests", "UnknownCommands",

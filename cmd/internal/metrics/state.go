@@ -20,9 +20,11 @@ type state struct {
 }
 
 type commandGauge struct {
-	label    string
-	inFlight int
-	oldest   time.Duration
+	label     string
+	inFlight  int
+	oldest    time.Duration
+	fresh     time.Duration // since the last success; valid iff succeeded
+	succeeded bool
 }
 
 // Publish replaces the state that scrapes see. It copies what it keeps of
@@ -59,6 +61,9 @@ func (m *Metrics) gauges(snap *detect.Snapshot) []commandGauge {
 		}
 		list[k].inFlight += c.InFlight
 		list[k].oldest = max(list[k].oldest, c.Oldest)
+		if g := &list[k]; c.Succeeded && (!g.succeeded || c.Fresh < g.fresh) {
+			g.fresh, g.succeeded = c.Fresh, true
+		}
 	}
 	return list
 }
