@@ -70,7 +70,7 @@ func (h *history) document() *History {
 		}
 	}
 	plot("In flight", d.InFlight, 0, digits)
-	plot("Oldest call", d.Oldest, 0, seconds)
+	plot("Oldest", d.Oldest, 0, seconds)
 	plot("CLOSE_WAIT", d.CloseWait, 0, digits)
 	plot("Descriptors", d.FDs, float64(h.limit), digits)
 	plot("Calls/s", d.CallsPerSecond, 0, digits)

@@ -295,7 +295,7 @@ func TestSpan(t *testing.T) {
 		want string
 	}{
 		{-sec, "0 s"}, {0, "0 s"}, {40 * time.Microsecond, "0 s"}, {20 * time.Millisecond, "20 ms"}, {9999 * time.Millisecond, "9.9 s"}, {59 * sec, "59 s"},
-		{61 * sec, "1 min 01 s"}, {3*time.Hour + 5*time.Minute, "3 h 05 min"}, {50 * time.Hour, "2 days 2 h"},
+		{99 * sec, "99 s"}, {121 * sec, "2 min 01 s"}, {3*time.Hour + 5*time.Minute, "3 h 05 min"}, {50 * time.Hour, "2 days 2 h"},
 	} {
 		if got := span(row.d); got != row.want {
 			t.Errorf("span(%v) = %q, want %q", row.d, got, row.want)

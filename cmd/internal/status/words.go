@@ -20,7 +20,7 @@ func span(d time.Duration) string {
 		return "0 s"
 	case d < 10*time.Second:
 		return strconv.FormatFloat(d.Truncate(100*time.Millisecond).Seconds(), 'f', 1, 64) + " s"
-	case s < 60:
+	case s < 100:
 		return fmt.Sprintf("%d s", s)
 	case s < 3600:
 		return fmt.Sprintf("%d min %02d s", s/60, s%60)
