@@ -32,10 +32,10 @@ func (s *Set) Judge(v *Verdict, r *Request) {
 		v.Command, v.Why = c, whyOptions
 		return
 	}
-	if len(r.ContentEncoding) == 0 || len(r.Body) == 0 {
-		s.classify(v, r, r.Body)
-	} else {
+	if Packed(r.ContentEncoding, r.Body) {
 		s.classifyEncoded(v, r)
+	} else {
+		s.classify(v, r, r.Body)
 	}
 }
 

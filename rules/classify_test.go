@@ -246,7 +246,10 @@ func TestClassifyEncoded(t *testing.T) {
 		{"bare deflate", "deflate", fl, "getNodeInfo", "key command", false},
 		{"identity", "identity", []byte(body), "getNodeInfo", "key command", false},
 		{"bomb", "gzip", zipped(bomb), Other, whyCut, true},
-		{"brotli", "br", []byte(body), Other, whyEncoding, false},
+		{"brotli", "br", []byte("\x8b\x0c\x80" + body + "\x03"), Other, whyEncoding, false},
+		{"not gzip at all", "gzip", []byte(body), "getNodeInfo", "key command", false},
+		{"nor deflate", "deflate", []byte("\r\n /* */ " + body), "getNodeInfo", "key command", false},
+		{"nor brotli", "br", []byte(body), "getNodeInfo", "key command", false},
 		{"garbage", "gzip", []byte("garbage"), Other, whyEncoding, false},
 		{"cut", "gzip", zipped(body)[:len(zipped(body))-9], "getNodeInfo", "key command", true},
 	} {

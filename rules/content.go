@@ -21,6 +21,14 @@ type inflater struct {
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
+// Packed reports whether a body with this Content-Encoding has to be unpacked to
+// be read. Nodes do not look at that field, so what begins as JSON is JSON: or
+// else a false coding would hide a command. No coding begins so.
+func Packed(coding, body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(coding) > 0 && len(body) > 0 && bytes.IndexByte([]byte("{[/#)\xef"), body[0]) < 0 // with comments, Gson's guard and a byte order mark
+}
+
 // classifyEncoded unpacks the body first. Nothing of the unpacked bytes
 // outlives it.
 func (s *Set) classifyEncoded(v *Verdict, r *Request) {

@@ -49,7 +49,7 @@ func (cs *contents) begin(set *rules.Set, x *httpreassembly.Exchange, p []byte) 
 		return nil
 	}
 	c := &content{set: set}
-	if len(x.ContentEncoding) > 0 {
+	if rules.Packed(x.ContentEncoding, p) {
 		r := requestOf(x)
 		r.Body, r.BodyBytes = p, int64(len(p))+1 // more follows
 		c.verdict = set.Classify(r)
