@@ -27,6 +27,9 @@ func (d requestFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		a.Evidence.Clients = []ClientCount{{x.client, int(x.requests)}}
 		a.Summary = fmt.Sprintf("one client asks %s %d times a second or more", n.name(), o.PerClient)
 		a.Why = fmt.Sprintf("%d requests or more in each of %d seconds on end, on %d connections", o.PerClient, o.Seconds, x.conns)
+		if x.forwards {
+			a.Why += "; it says that it asks for others (X-Forwarded-For): if it is a proxy of yours, trust it (--trusted-proxy), and its clients are counted one by one"
+		}
 		l.remember(key, a)
 	}
 	d.judgeAll(v, n, at, l)

@@ -208,7 +208,7 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	}
 	c.asked = min(c.asked, 1) + 1
 	if !relayed {
-		v.countRequest(c, client, ev.At)
+		v.countRequest(c, client, ev)
 	}
 	if int(c.early) == ev.Exchange.Depth {
 		return // answered before it was whole: nothing is owed
@@ -217,7 +217,7 @@ func (v *view) requestSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 }
 
 // countRequest counts a request for whoever made it.
-func (v *view) countRequest(c *conn, client netip.Addr, at capture.Time) {
+func (v *view) countRequest(c *conn, client netip.Addr, ev *httpreassembly.Event) {
 	r := c.visitor
 	if client != c.client.Addr() || v.visitors.at(r) == nil {
 		r = v.visit(c.node, client)
@@ -226,8 +226,10 @@ func (v *view) countRequest(c *conn, client netip.Addr, at capture.Time) {
 			v.visitors.at(r).conns++
 		}
 	}
-	v.turn(c.node, r.index, at).requests++
-	count(&c.node.requests, at)
+	x := v.turn(c.node, r.index, ev.At)
+	x.requests++
+	x.forwards = len(ev.Exchange.ForwardedFor) > 0 && client == c.client.Addr()
+	count(&c.node.requests, ev.At)
 }
 
 func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {

@@ -25,6 +25,7 @@ type visitor struct {
 	busy     int8 // seconds on end with RequestFlood.PerClient requests or more
 	opening  int8 // seconds on end with ConnectionFlood.PerClient connections or more
 	hot      bool // in node.hot
+	forwards bool // it says that it asks for others, and is not trusted to
 }
 
 type visitorKey struct {
