@@ -33,7 +33,9 @@ func newBacktest(std stdio) *cobra.Command {
 happened: the first warning, the moment of failure, and the time between them.
 The failure is the first connection that the node refused, the first call that
 it broke off, or the first that a client gave up unanswered after its warn
-budget had passed. Calls of commands that are expected to be slow do not count.
+budget had passed. Calls of commands that are expected to be slow do not count,
+nor requests that are malformed, nor ports that never answered unless --port
+names them.
 
 With --sweep it does so for several values of one setting of a detector (see
 "stallwatch rules show") and prints a table of alerts a day against lead time:
@@ -86,7 +88,8 @@ type backtest struct {
 }
 
 func (b *backtest) run(set *rules.Set, name string) (*backtestRun, error) {
-	r := &backtestRun{name: text.Escape(name), calls: map[callID]waiting{}}
+	r := &backtestRun{name: text.Escape(name), chosen: len(b.tracker.Ports) > 0, served: map[capture.Endpoint]bool{},
+		odd: map[httpreassembly.ConnID]bool{}, calls: map[callID]waiting{}}
 	p, err := pipeline.New(pipeline.Options{Rules: set, Tracker: b.tracker}, &r.timeline, r)
 	if err != nil {
 		return nil, err
@@ -113,11 +116,22 @@ type waiting struct {
 // at, which can only make the failure late.
 const maxWaiting = 1 << 20
 
+// maxServed bounds the servers that are known to have answered. Where every
+// port is read, a port that never did is a scanner's, and no node that failed.
+const maxServed = 4096
+
+// maxOdd bounds the connections whose clients sent what no server has to
+// answer: that a node breaks those off is no failure of the node.
+const maxOdd = 1 << 16
+
 // backtestRun is a pipeline.Sink that looks for the moment of failure.
 type backtestRun struct {
 	name     string
 	start    capture.Time
 	timeline ruletest.Timeline
+	chosen   bool // ports were given: what is refused there is a failure
+	served   map[capture.Endpoint]bool
+	odd      map[httpreassembly.ConnID]bool
 	calls    map[callID]waiting
 	failed   capture.Time // zero: it did not
 	how      string
@@ -133,14 +147,26 @@ func (*backtestRun) Loss(capture.Time, capture.Loss) {}
 func (r *backtestRun) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 	switch ev.Kind {
 	case httpreassembly.Refused:
-		r.fail(ev.At, "a connection was refused")
+		if r.chosen || r.served[ev.Flow.Server] {
+			r.fail(ev.At, "a connection was refused")
+		}
 	case httpreassembly.RequestSeen:
-		if v != nil && len(r.calls) < maxWaiting && v.Command.Class != rules.ClassStream {
+		if v != nil && len(r.calls) < maxWaiting && v.Command.Class != rules.ClassStream && len(ev.Exchange.Method) > 0 {
 			r.calls[callID{ev.Conn, ev.Exchange.Depth}] = waiting{ev.Exchange.RequestEnd, v.Command}
 		}
 	case httpreassembly.ResponseSeen:
+		if len(r.served) < maxServed {
+			r.served[ev.Flow.Server] = true
+		}
 		delete(r.calls, callID{ev.Conn, ev.Exchange.Depth})
+	case httpreassembly.Odd:
+		if ev.Dir == capture.ToServer && len(r.odd) < maxOdd {
+			r.odd[ev.Conn] = true
+		}
 	case httpreassembly.HalfClosed, httpreassembly.Closed:
+		if ev.Kind == httpreassembly.Closed {
+			defer delete(r.odd, ev.Conn)
+		}
 		if ev.By == httpreassembly.Client {
 			r.gaveUp(ev)
 		}
@@ -168,7 +194,7 @@ func (r *backtestRun) done(ev *httpreassembly.Event) {
 	id := callID{ev.Conn, ev.Exchange.Depth}
 	w, ok := r.calls[id]
 	delete(r.calls, id)
-	if !ok || ev.Exchange.ResponseStart != 0 {
+	if !ok || ev.Exchange.ResponseStart != 0 || r.odd[ev.Conn] {
 		return
 	}
 	switch ev.Exchange.Outcome {

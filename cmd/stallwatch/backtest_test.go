@@ -38,6 +38,21 @@ func TestBacktest(t *testing.T) {
 	}
 }
 
+// TestBacktestNoFailure: what a client did wrong is no failure of the node.
+func TestBacktestNoFailure(t *testing.T) {
+	for _, name := range []string{"malformed", "port_scan"} {
+		code, out, errs := runOne(newBacktest, "", filepath.Join(capturesDir, name+".pcap.zst"))
+		if code != exitOK || strings.Contains(out, "FAILURE") || !strings.Contains(out, "nothing failed") {
+			t.Errorf("%s: exit %d\n%s%s", name, code, out, errs)
+		}
+	}
+	// Where the port is named, one that was never served is one that is down.
+	code, out, errs := runOne(newBacktest, "", "-p", "8080", filepath.Join(capturesDir, "port_scan.pcap.zst"))
+	if code != exitOK || !strings.Contains(out, "FAILURE   a connection was refused") {
+		t.Errorf("a named port: exit %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestBacktestSweep(t *testing.T) {
 	// The reference of 2018 is known at first sight: without that alert the
 	// first warning comes from the stall itself.

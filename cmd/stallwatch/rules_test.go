@@ -219,8 +219,8 @@ func TestRulesExplainCapture(t *testing.T) {
 func TestRulesTest(t *testing.T) {
 	dir := "../internal/ruletest/testdata"
 	code, out, errs := runOne(newRules, "", "test", filepath.Join(dir, "fail.yaml"))
-	if code != exitError || !strings.Contains(out, "  FAIL  fires, but not so\n        at 9s: want BigList: it does not fire\n") && !strings.Contains(out, "at 9s: want BigList: it does not fire") ||
-		!strings.Contains(errs, "2 tests failed") {
+	if code != exitError || !strings.Contains(errs, "3 tests failed") ||
+		!strings.Contains(out, "  FAIL  fires, but not so\n        at 9s: want TooManyTips severity=\"warning\": it fires with severity=\"critical\"\n        at 9s: want BigList: it does not fire\n") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	good := writeFile(t, t.TempDir(), "t.yaml", []byte("tests:\n  - name: quiet\n    trace: [{at: 1s, command: getNodeInfo, answer: 1ms}]\n    expect: [{at: 9s, firing: []}]\n"))

@@ -33,9 +33,9 @@ func TestPass(t *testing.T) {
 }
 
 func TestFail(t *testing.T) {
-	const want = `fires, but not so: at 9s: want TooManyTips severity="warning": it does not fire
+	const want = `fires, but not so: at 9s: want TooManyTips severity="warning": it fires with severity="critical"
 fires, but not so: at 9s: want BigList: it does not fire
-fires, but not so: at 9s: got TooManyTips severity="critical" subject="198.51.100.1:14265 192.0.2.1" client="192.0.2.1" summary="192.0.2.1 asks for tips too often": nobody expected it
+nobody expected it: at 9s: got TooManyTips severity="critical" subject="198.51.100.1:14265 192.0.2.1" client="192.0.2.1" summary="192.0.2.1 asks for tips too often": nobody expected it
 nobody looked when it fired: at 4s: got TooManyTips severity="critical" subject="198.51.100.1:14265 192.0.2.1" client="192.0.2.1" summary="192.0.2.1 asks for tips too often": no line expects that alert at any time
 `
 	if got := failures(t, "testdata/fail.yaml"); got != want {
@@ -98,6 +98,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, text, want string }{
 		{"no such command", "tests:\n  - trace: [{at: 1s, command: getTip}]\n    expect: [{at: 1s}]\n", `step 1 of the trace: no command is named "getTip" (did you mean getTips?)`},
+		{"too much", "tests:\n  - trace: [{at: 1s, command: getTips, answer: 1ms, bytes: 16777216, every: 1ms, times: 1000000}]\n    expect: [{at: 1s}]\n", "more than 268435456 bytes"},
 		{"no such capture", "tests:\n  - capture: none.pcap\n    expect: [{at: 1s}]\n", "none.pcap"},
 		{"no such rules", "rules: [none.yaml]\ntests:\n  - trace: [{at: 1s}]\n    expect: [{at: 1s}]\n", "none.yaml"},
 		{"bad rules", "rules: [bad.yaml]\ntests:\n  - trace: [{at: 1s}]\n    expect: [{at: 1s}]\n", "did you mean min_calls?"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,27 +123,42 @@ func Replay(p *pipeline.Pipeline, name string, last time.Duration) (start captur
 	return start, err
 }
 
-// judge compares what fired with what was expected.
+// judge compares what fired with what was expected. An alert that fires
+// otherwise than was wanted is told once, with what differs.
 func (t *Test) judge(timeline *Timeline, start capture.Time) []string {
 	var failures []string
 	named := map[string]bool{}
+	told := map[string]bool{} // what nobody expected, by name
 	for _, e := range t.Expect {
 		at := time.Duration(e.At)
+		fail := func(format string, args ...any) {
+			failures = append(failures, fmt.Sprintf("at %s: ", at)+fmt.Sprintf(format, args...))
+		}
 		firing := timeline.FiringAt(start.Add(at))
-		for _, want := range e.Firing {
+		var missing []*Alert
+		for i := range e.Firing {
+			want := &e.Firing[i]
 			named[want.Alert] = true
-			i := want.find(firing)
+			if i := want.find(firing); i >= 0 {
+				firing = slices.Delete(firing, i, i+1)
+			} else {
+				missing = append(missing, want)
+			}
+		}
+		for _, want := range missing {
+			i := slices.IndexFunc(firing, func(a detect.Alert) bool { return a.Name == want.Alert })
 			if i < 0 {
-				failures = append(failures, fmt.Sprintf("at %s: want %s: it does not fire", at, want.words()))
+				fail("want %s: it does not fire", want.words())
 				continue
 			}
-			firing = append(firing[:i:i], firing[i+1:]...)
+			fail("want %s: it fires with %s", want.words(), want.differs(&firing[i]))
+			firing = slices.Delete(firing, i, i+1)
 		}
 		for i := range firing {
-			failures = append(failures, fmt.Sprintf("at %s: got %s: nobody expected it", at, words(&firing[i])))
+			told[firing[i].Name] = true
+			fail("got %s: nobody expected it", words(&firing[i]))
 		}
 	}
-	told := map[string]bool{}
 	for i := range timeline.Changes {
 		a := &timeline.Changes[i]
 		if !named[a.Name] && !told[a.Name] && a.State == detect.Firing {
@@ -168,6 +184,26 @@ func (a *Alert) find(firing []detect.Alert) int {
 		}
 	}
 	return -1
+}
+
+// differs says what an alert of the wanted name has in place of what is
+// wanted.
+func (a *Alert) differs(f *detect.Alert) string {
+	got := Alert{Server: f.Server.String()}
+	if f.Client.IsValid() {
+		got.Client = f.Client.String()
+	}
+	got.Severity, got.Subject, got.Command, got.Summary = f.Severity.String(), f.Subject, f.Command, f.Summary
+	var list []string
+	for _, l := range []struct{ name, want, got string }{
+		{"severity", a.Severity, got.Severity}, {"subject", a.Subject, got.Subject}, {"client", a.Client, got.Client},
+		{"command", a.Command, got.Command}, {"server", a.Server, got.Server}, {"summary", a.Summary, got.Summary},
+	} {
+		if l.want != "" && l.want != l.got {
+			list = append(list, fmt.Sprintf("%s=%q", l.name, rules.Escape([]byte(l.got), 200)))
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 func (a *Alert) words() string {

@@ -108,6 +108,9 @@ const (
 	maxFile  = 1 << 20
 	maxSpan  = 31 * 24 * time.Hour
 	maxSteps = 1_000_000 // calls of one trace, repetitions included
+	// maxTraceBytes bounds what its calls carry: all its packets are made
+	// before the first is played, since steps overlap in time.
+	maxTraceBytes = 256 << 20
 )
 
 func brief(s string) string { return rules.Escape([]byte(s), rules.MaxRaw) }

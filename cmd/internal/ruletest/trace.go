@@ -12,7 +12,7 @@ import (
 // write writes a trace onto a Wire and returns when its last step ends.
 func write(w *Wire, steps []Step, set *rules.Set) (end capture.Time, err error) {
 	end = Epoch
-	total := 0
+	total, size := 0, 0
 	for i := range steps {
 		s := &steps[i]
 		if total += s.Times; total > maxSteps {
@@ -21,6 +21,9 @@ func write(w *Wire, steps []Step, set *rules.Set) (end capture.Time, err error) 
 		request, err := s.request(set)
 		if err != nil {
 			return end, fmt.Errorf("step %d of the trace: %w", i+1, err)
+		}
+		if size += s.Times * (len(request) + s.Bytes); size > maxTraceBytes {
+			return end, fmt.Errorf("the trace has more than %d bytes of requests and answers: fewer times, or smaller bytes", maxTraceBytes)
 		}
 		client := s.Client
 		for n := range s.Times {
