@@ -170,9 +170,6 @@ func (m *messages) endBlock(f *feed, s *h2side) {
 		if len(head.line.method) > 0 {
 			m.describe(f, x, &head.line, &head.views)
 		}
-		if string(head.line.method) == "CONNECT" {
-			x.flags |= isConnect
-		}
 	}
 	if b.ends {
 		m.endStream(f, id)
