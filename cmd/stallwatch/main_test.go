@@ -104,7 +104,7 @@ func TestBadInput(t *testing.T) {
 		{name: "bad memory", args: []string{"watch", "--memory", "much"}, code: 2, errs: `--memory: size "much": want bytes or a unit of 1024`},
 		{name: "unknown flag", args: []string{"watch", "--frobnicate"}, code: 2, errs: `unknown flag: --frobnicate; see "stallwatch watch --help"`},
 		{name: "unknown command", args: []string{"wach"}, code: 2, errs: `unknown command "wach"`},
-		{name: "two expressions", args: []string{"watch", "tcp", "udp"}, code: 2, errs: "accepts at most 1 arg"},
+		{name: "bad filter in words", args: []string{"watch", "--metrics", "", "tcp", "udp"}, code: 2, errs: `bad filter "tcp udp"`},
 		{name: "filter twice", args: []string{"watch", "-f", "tcp", "udp"}, code: 2, errs: "a filter was given twice"},
 		{name: "bad filter", args: []string{"watch", "--metrics", "", "-f", "foo bar"}, code: 2, errs: `bad filter "foo bar"`},
 		{name: "no such interface", args: []string{"watch", "--metrics", "", "-i", "nope0"}, code: 2, errs: `no such interface: "nope0"; there are:`},
