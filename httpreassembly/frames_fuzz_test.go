@@ -130,7 +130,7 @@ func framesThrough(t *testing.T, o Options, data []byte, ticks bool) string {
 				t.Fatalf("event at %d, it is %d", events[i].At, now)
 			}
 			if e := &events[i]; e.Kind == LevelChanged {
-				continue // told by the call that it falls into
+				continue // what Recycle gave back is seen by the next call, a tick or a segment
 			} else if ofSegments(e) {
 				fmt.Fprintln(&out, e.At, e.Kind, e.Conn, e.Dir, e.Bytes)
 			} else {

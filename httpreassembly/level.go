@@ -58,10 +58,20 @@ func (t *Tracker) watchLevel() {
 	}
 }
 
-// relevel moves the level to what the buffers ask for, and says so. It asks
-// nothing but the ledger, after each call: what a run says follows from its
-// input.
-func (t *Tracker) relevel() {
+// weigh looks at the ledger, and at nothing else, after each call and each
+// deadline: what a run says follows from its input.
+func (t *Tracker) weigh(at capture.Time) {
+	if t.unbalanced() {
+		t.relevel(at)
+	}
+}
+
+func (t *Tracker) unbalanced() bool {
+	return t.stats.Buffered >= t.levelUp || t.stats.Buffered < t.levelDown
+}
+
+// relevel moves the level to what the buffers ask for, and says so.
+func (t *Tracker) relevel(at capture.Time) {
 	was, now := t.level, t.level
 	for now+1 < NumLevels && t.stats.Buffered >= t.share(levels[now+1].enter) {
 		now++
@@ -80,16 +90,16 @@ func (t *Tracker) relevel() {
 	}
 	t.level, t.stats.Level = now, now
 	t.watchLevel()
-	t.emit(Event{At: t.now, Kind: LevelChanged, Slot: -1, Bytes: int64(now)})
+	t.emit(Event{At: at, Kind: LevelChanged, Slot: -1, Bytes: int64(now)})
 	if now > was {
-		t.squeeze()
+		t.squeeze(at)
 	}
 }
 
 // squeeze takes from every connection what the level would not have kept.
 // So nobody holds the level down by holding buffers: he has to fill them
 // anew, and a level is entered only after a tenth of the budget was.
-func (t *Tracker) squeeze() {
+func (t *Tracker) squeeze(at capture.Time) {
 	var bulky []*conn
 	for _, b := range t.table.slab.blocks {
 		for i := range b {
@@ -100,7 +110,7 @@ func (t *Tracker) squeeze() {
 	}
 	slices.SortFunc(bulky, func(a, b *conn) int { return cmp.Compare(a.conn, b.conn) })
 	for _, c := range bulky {
-		c.msgs.squeeze(&feed{&t.shared, &c.ident, t.now, capture.ToServer})
+		c.msgs.squeeze(&feed{&t.shared, &c.ident, at, capture.ToServer})
 	}
 }
 

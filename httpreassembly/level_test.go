@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"stallwatch/capture"
 )
@@ -107,6 +108,41 @@ func TestLevelIsNotHeldDown(t *testing.T) {
 		t.Errorf("%d of 20 calls are followed behind the flood", got)
 	}
 	verify(t, w.tr)
+}
+
+// TestLevelFollowsADeadline: buffers that a deadline gives back raise the level
+// before the next segment is read, whether or not the clock ticked between.
+func TestLevelFollowsADeadline(t *testing.T) {
+	const body = 20_000 // more than what a lower level keeps
+	for _, ticks := range []bool{false, true} {
+		w := wire{tr: New(Options{MaxBuffered: 1 << 20, MaxConnBuffered: 1 << 20, MaxHead: 1 << 20}), now: epoch}
+		for k := range 4 {
+			w.open(k)
+		}
+		line := "X: " + string(bytes.Repeat([]byte("y"), 995)) + "\r\n"
+		for k := 10; w.tr.Stats().Buffered < 370<<10; k++ { // heads that never end: 36 %
+			w.open(k)
+			for i, text := range []string{"GET / HTTP/1.1\r\n", line, line, line, line, line, line, line} {
+				w.send(clientEnd(k), serverEnd, capture.ACK, 100+uint32(max(0, 16+(i-1)*len(line))*min(i, 1)), 500, text)
+			}
+		}
+		for i := range uint32(18) { // beyond holes: the rest
+			w.send(clientEnd(1+int(i%3)), serverEnd, capture.ACK, 200+i/3*10_000, 500, string(bytes.Repeat([]byte("y"), 10_000)))
+		}
+		if got := w.tr.Stats().Level; got != LevelCommands {
+			t.Fatalf("level %v, want %v: %d bytes", got, LevelCommands, w.tr.Stats().Buffered)
+		}
+		for range 2 {
+			if w.now = w.now.Add(time.Second); ticks {
+				w.tr.Advance(nil, w.now)
+			}
+		}
+		events := w.send(clientEnd(0), serverEnd, capture.ACK, 100, 500, fmt.Sprintf("POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s", body, bytes.Repeat([]byte("z"), body)))
+		i := slices.IndexFunc(events, func(e Event) bool { return e.Kind == RequestSeen })
+		if i < 0 || len(events[i].Exchange.Body) != body {
+			t.Errorf("ticks %t: the request came with less than its body, level %v with %d bytes buffered", ticks, w.tr.Stats().Level, w.tr.Stats().Buffered)
+		}
+	}
 }
 
 // TestLevelIsQuietWithRoom: an ordinary load never moves it.

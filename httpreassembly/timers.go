@@ -134,6 +134,13 @@ func (t *Tracker) arm(c *conn) {
 // fire handles everything that is due at or before now. Events are stamped
 // with the deadline: when it was discovered must not matter.
 func (t *Tracker) fire(now capture.Time) {
+	if t.unbalanced() { // Recycle gave buffers back
+		at := now
+		if len(t.timers.heap) > 0 {
+			at = min(at, t.timers.heap[0].at)
+		}
+		t.relevel(at)
+	}
 	for len(t.timers.heap) > 0 && t.timers.heap[0].at <= now {
 		c := t.timers.heap[0].c
 		at, ok := t.due(c)
@@ -145,6 +152,7 @@ func (t *Tracker) fire(now capture.Time) {
 		default:
 			n := len(t.out)
 			t.expire(c, at)
+			t.weigh(at) // here, so that what is read next does not depend on ticks
 			for i := n; i < len(t.out); i++ {
 				t.out[i].Due = true
 			}

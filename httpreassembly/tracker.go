@@ -121,9 +121,7 @@ func (t *Tracker) stillOpen() []*conn {
 }
 
 func (t *Tracker) done() []Event {
-	if t.stats.Buffered >= t.levelUp || t.stats.Buffered < t.levelDown {
-		t.relevel()
-	}
+	t.weigh(t.now)
 	dst := t.out
 	t.out = nil
 	return dst
