@@ -26,7 +26,8 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		l.out = append(l.out, v.buried...)
 		v.buried = nil
 		life.settleWill()
-		if n.lastAnswer > life.down || life.lastWill.n == 0 && n.keptOut(n.shut, life.down, at) {
+		gone := n == v.host.node && !v.host.fresh(at) // its machine says nothing of it any more
+		if n.lastAnswer > life.down || life.lastWill.n == 0 && !gone && n.keptOut(n.shut, life.down, at) {
 			life.down, life.refused = 0, 0 // it serves those it has, or all but one
 			return
 		}
