@@ -10,12 +10,16 @@ import (
 	"time"
 )
 
-// userAgent is of the form that Discord asks for; its edge may block others.
-func userAgent(version string) string {
-	if version == "" {
+// userAgent names the program (RFC 9110 section 10.1.5). To Discord it takes
+// the form that Discord asks for: its edge may block others.
+func userAgent(kind Kind, version string) string {
+	if version = clean(version, 32); version == "" {
 		version = "dev"
 	}
-	return "DiscordBot (https://pkg.go.dev/stallwatch, " + clean(version, 32) + ") stallwatch"
+	if kind == Discord {
+		return "DiscordBot (https://pkg.go.dev/stallwatch, " + version + ") stallwatch"
+	}
+	return "stallwatch/" + version
 }
 
 // newDestination makes the receiver of r.
@@ -32,7 +36,7 @@ func newDestination(c *Config, r *Receiver, o Options) (destination, error) {
 		return nil, err
 	}
 	t := transport{client, newRedactor(r.URLs, r.Token, r.HMAC, r.Password)}
-	s, agent := newSpeaker(c), userAgent(o.Version)
+	s, agent := newSpeaker(c), userAgent(r.Kind, o.Version)
 	switch r.Kind {
 	case Discord:
 		u := *urls[0]

@@ -107,6 +107,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	answer, err := f.check(f, &s)
+	if agent := s.header.Get("User-Agent"); f.kind != Discord && !strings.HasPrefix(agent, "stallwatch/") {
+		err = fmt.Errorf("user agent %q", agent)
+	}
 	if err != nil {
 		f.t.Errorf("%s: limit broken: %v\nby %s %s\n%s", f.kind, err, s.method, s.path, s.body)
 		w.WriteHeader(http.StatusBadRequest)

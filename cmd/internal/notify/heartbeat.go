@@ -102,7 +102,7 @@ func (n *Notifier) heartbeat(ctx context.Context, h *Heartbeat) {
 }
 
 func (n *Notifier) ping(ctx context.Context, tr *transport, u *url.URL) {
-	_, out := tr.do(ctx, &call{what: "heartbeat", method: http.MethodGet, url: u, header: http.Header{"User-Agent": {userAgent(n.opts.Version)}}})
+	_, out := tr.do(ctx, &call{what: "heartbeat", method: http.MethodGet, url: u, header: http.Header{"User-Agent": {userAgent("", n.opts.Version)}}})
 	if out.verdict != delivered && ctx.Err() == nil {
 		n.log.Warn().Str("error", out.words).Msg("the heartbeat did not arrive")
 	}
