@@ -126,7 +126,6 @@ func (s *Source) add(f *file, size int64) error {
 		s.read.Store(before)
 		return err
 	}
-	s.packed = s.packed || f.done != nil
 	if err := f.join(); err != nil {
 		f.close()
 		return err

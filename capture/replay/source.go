@@ -47,7 +47,6 @@ type Source struct {
 	ended   bool // the last item was the end of a recording
 	eof     bool
 	streams bool // standard input or a pipe is among them
-	packed  bool // a compressed file is among them
 	lend    lending
 }
 
@@ -71,10 +70,6 @@ func (s *Source) Close() {
 	}
 	s.open, s.files, s.moved, s.eof = nil, nil, nil, true
 }
-
-// Packed reports whether a file is compressed: reading takes time of the
-// processor's then.
-func (s *Source) Packed() bool { return s.packed }
 
 // Hold says, before the first item, how many calls of Batch a packet's bytes
 // have to outlast (at first none: they hold until the next call). It costs

@@ -13,14 +13,13 @@ import (
 
 var errInterrupted = errors.New("interrupted: what is reported is what was read until then")
 
-// Reading ahead: a goroutine unpacks compressed files and cuts them into
+// Reading ahead: a goroutine reads files, unpacks them and cuts them into
 // packets while this one works on the batches before. A batch is large enough
-// that handing it over costs nothing a packet, and readAhead of them at most
-// are under way, whose bytes the source holds for so long. Files that are not
-// compressed are read where their packets are looked at: fetching each from
-// another core's cache takes longer than reading it.
+// that handing it over costs nothing a packet, and small enough to stay in a
+// cache; readAhead of them at most are under way, whose bytes the source holds
+// for so long. With one core there is nothing to gain.
 const (
-	readAhead = 2
+	readAhead = 3
 	batchSize = 512
 )
 
@@ -36,7 +35,7 @@ type batch struct {
 // pipe in either case.
 func readAll(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) error {
 	feed := feedDirectly
-	if src.Packed() && runtime.GOMAXPROCS(0) > 1 {
+	if runtime.GOMAXPROCS(0) > 1 {
 		feed = feedAhead
 	}
 	last, err := feed(ctx, src, pipe, bar)

@@ -23,10 +23,11 @@ type judge struct {
 	running sync.WaitGroup
 }
 
-// judgeBatch events go over at once, or more: handing over costs about a
-// microsecond, and what is under way has to stay in the cache.
+// judgeBatch events go over at once, or more: to wake a goroutine that waits on
+// another core takes several microseconds, and what is under way has to stay in
+// the cache.
 const (
-	judgeBatch   = 256
+	judgeBatch   = 768
 	judgeBatches = 3
 )
 
