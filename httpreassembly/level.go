@@ -153,6 +153,7 @@ func (sh *shared) spill(f *feed, x *call) {
 	}
 	*sh.pool.ledger -= int64(cap(x.Body))
 	sh.pool.parted = append(sh.pool.parted, x.Body)
+	sh.pool.bytes += cap(x.Body)
 	x.Body = nil
 }
 

@@ -93,6 +93,7 @@ type spentCalls struct {
 	seen   []*call  // RequestSeen was emitted since the last recycle
 	done   []*call  // ended since the last recycle
 	parted [][]byte // bodies that were handed on since the last recycle
+	bytes  int      // of the bodies of all these
 }
 
 // Buffers come in powers of two from 64 bytes to 2^30, and are accounted for
@@ -149,6 +150,7 @@ func (p *exchangePool) spend(x *call) {
 	if cap(x.Body) > 0 {
 		x.flags |= bodySpent
 		*p.ledger -= int64(x.bodyCost())
+		p.bytes += x.bodyCost()
 		p.seen = append(p.seen, x)
 	}
 }
@@ -193,7 +195,7 @@ func (p *exchangePool) reuse(s *spentCalls) {
 		p.store(b)
 	}
 	clear(s.parted)
-	s.parted = s.parted[:0]
+	s.parted, s.bytes = s.parted[:0], 0
 }
 
 // bodyCost is what x is charged for its Body.

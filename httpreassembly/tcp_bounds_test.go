@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -336,6 +337,33 @@ func TestHangingCallsAreSmall(t *testing.T) {
 		t.Errorf("after their answers %d in flight, %d answers; want 0, %d", st.InFlight, st.Responses, n)
 	}
 	runtime.KeepAlive(w.tr)
+}
+
+// TestSpentBytes: contents count from RequestSeen until they are taken away.
+func TestSpentBytes(t *testing.T) {
+	const size = 1000
+	w := wire{tr: New(Options{}), now: epoch}
+	for i := range 3 {
+		w.open(i)
+	}
+	w.tr.Recycle()
+	for i := range 3 {
+		w.tr.Segment(nil, &capture.Segment{At: w.now.Add(1), Src: clientEnd(i), Dst: serverEnd, Seq: 100, Ack: 500, Flags: capture.ACK, Window: 65535,
+			Payload: fmt.Appendf(nil, "POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))})
+		if got, least := w.tr.SpentBytes(), (i+1)*size; got < least || got > 2*least {
+			t.Errorf("%d bytes spent after %d requests of %d", got, i+1, size)
+		}
+	}
+	var s Spent
+	w.tr.Take(&s)
+	if got := w.tr.SpentBytes(); got != 0 {
+		t.Errorf("%d bytes spent when all were taken", got)
+	}
+	w.tr.Reuse(&s)
+	w.tr.Take(&s)
+	if got := w.tr.SpentBytes(); got != 0 || s.calls.bytes != 0 {
+		t.Errorf("%d bytes spent, %d taken, of nothing", got, s.calls.bytes)
+	}
 }
 
 // slotOwners hold Event.Slot to its promise: a connection has one, and what

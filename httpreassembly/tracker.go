@@ -156,6 +156,9 @@ func (t *Tracker) Take(s *Spent) {
 	t.pool.spentCalls, s.calls = s.calls, t.pool.spentCalls
 }
 
+// SpentBytes returns how many bytes of contents are spent and not taken.
+func (t *Tracker) SpentBytes() int { return t.pool.bytes }
+
 // Reuse takes back what Take gave: those Events were consumed. s is empty
 // afterwards.
 func (t *Tracker) Reuse(s *Spent) {

@@ -24,10 +24,11 @@ type judge struct {
 }
 
 // judgeBatch events go over at once, or more: to wake a goroutine that waits on
-// another core takes several microseconds, and what is under way has to stay in
-// the cache.
+// another core takes several microseconds. Or fewer with judgeBytes of contents:
+// what is under way has to stay in the cache.
 const (
 	judgeBatch   = 768
+	judgeBytes   = 256 << 10
 	judgeBatches = 3
 )
 

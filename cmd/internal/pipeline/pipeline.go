@@ -161,7 +161,7 @@ func (p *Pipeline) packet(it *capture.Item) {
 	sh.segment(&p.seg)
 	switch {
 	case p.judge != nil:
-		if len(sh.events) >= judgeBatch {
+		if len(sh.events) >= judgeBatch || sh.tracker.SpentBytes() >= judgeBytes {
 			p.judge.send(sh)
 		}
 	case len(sh.events) > 0:
