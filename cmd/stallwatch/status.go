@@ -12,6 +12,7 @@ import (
 	"stallwatch/cmd/internal/notify"
 	"stallwatch/cmd/internal/pipeline"
 	"stallwatch/cmd/internal/status"
+	"stallwatch/detect"
 )
 
 // The values of --status: who may read the status page.
@@ -32,7 +33,7 @@ func checkStatus(who string) error {
 // openStatus makes the status page; c, the receivers' configuration, may be
 // nil.
 func (out *outputs) openStatus(f *watchFlags, o pipeline.Options, c *notify.Config) {
-	so := status.Options{Build: version(), Rules: o.Rules.Digest(), Interfaces: f.interfaces, Ports: o.Tracker.Ports,
+	so := status.Options{Build: version(), Rules: detect.Digest(o.Rules), Interfaces: f.interfaces, Ports: o.Tracker.Ports,
 		Remote: f.status == statusAll, Health: out.metrics.Health}
 	if c != nil {
 		so.Instance, so.Proxy, so.Node, so.Links = c.Instance, c.Proxy, c.Node, c.Links
