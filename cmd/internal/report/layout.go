@@ -53,31 +53,18 @@ func (b bound) String() string {
 
 // size prints bytes in units of 1000, as networks count.
 func size(n uint64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
-	x, i := float64(n), 0
-	for x >= 1000 && i < len(units)-1 {
-		x, i = x/1000, i+1
-	}
-	if i == 0 {
+	x, unit, exact := text.Bytes(n)
+	if exact {
 		return strconv.FormatUint(n, 10) + " B"
 	}
-	return digits(x) + " " + units[i]
-}
-
-// number groups digits by thousands.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return digits(x) + " " + unit
 }
 
 func plural(n uint64, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return number(n) + " " + thing + "s"
+	return text.Number(n) + " " + thing + "s"
 }
 
 // page gathers lines of printable ASCII, none wider than width.

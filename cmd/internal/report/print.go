@@ -44,20 +44,20 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 		p.line("# Packets:     none")
 	} else {
 		p.line("# Time range:  %s to %s (%s)", stamp(st.First), stamp(st.Last), duration(span))
-		p.line("# Packets:     %s, %s%s", number(st.Packets), size(st.Bytes), rate(st, span))
+		p.line("# Packets:     %s, %s%s", text.Number(st.Packets), size(st.Bytes), rate(st, span))
 	}
-	p.line("# Connections: %s opened, %s refused, %s unanswered", number(st.Tracker.Opened), number(r.refused), number(r.silent))
-	p.line("# Exchanges:   %s, of them %s in flight at the end", number(r.exchanges), number(r.pending))
+	p.line("# Connections: %s opened, %s refused, %s unanswered", text.Number(st.Tracker.Opened), text.Number(r.refused), text.Number(r.silent))
+	p.line("# Exchanges:   %s, of them %s in flight at the end", text.Number(r.exchanges), text.Number(r.pending))
 	var odd uint64
 	for _, n := range st.Tracker.Oddities {
 		odd += n
 	}
-	p.line("# Oddities:    %s", number(odd))
+	p.line("# Oddities:    %s", text.Number(odd))
 	p.line("# Capture:     %s lost, %s in %s", plural(st.Loss.Kernel+st.Loss.Interface, "packet"), size(st.Tracker.GapBytes), plural(st.Tracker.Gaps, "hole"))
 	if reached := st.Bounds(); len(reached) > 0 {
 		var list []string
 		for _, b := range reached {
-			list = append(list, number(b.N)+" "+strings.ReplaceAll(b.Name, "_", " "))
+			list = append(list, text.Number(b.N)+" "+strings.ReplaceAll(b.Name, "_", " "))
 		}
 		p.wrap("# Bounds:      ", "#              ", strings.Join(list, ", "))
 	}
@@ -226,7 +226,7 @@ func oddities(p *page, st *httpreassembly.Stats) {
 	p.line("")
 	p.line("# Oddities")
 	for _, o := range rows {
-		p.line("%10s  %s", number(o.n), o.name)
+		p.line("%10s  %s", text.Number(o.n), o.name)
 	}
 }
 
@@ -251,7 +251,7 @@ func skipped(p *page, st *pipeline.Stats) {
 		if more := unread[reason]; more != "" {
 			reason += "  (" + more + ")"
 		}
-		p.line("%10s  %s", number(s.N), reason)
+		p.line("%10s  %s", text.Number(s.N), reason)
 	}
 }
 
@@ -265,7 +265,7 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 	case len(r.rows()) == 0 && r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("No HTTP request was seen, so nothing can be said of calls.")
 		if r.tls > 0 {
-			p.wrap("", "", fmt.Sprintf("%s of the connections speak TLS, which cannot be read: capture the plain leg behind whatever ends it.", number(r.tls)))
+			p.wrap("", "", fmt.Sprintf("%s of the connections speak TLS, which cannot be read: capture the plain leg behind whatever ends it.", text.Number(r.tls)))
 		}
 	case r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("Nothing suspicious.")

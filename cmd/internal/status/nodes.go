@@ -2,6 +2,7 @@ package status
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"stallwatch/capture"
@@ -79,7 +80,7 @@ func calm(n *detect.Node, k *Node, since, now capture.Time) (state, words string
 func (k *Node) alarm(d *Document, c *copied, n *detect.Node) {
 	var first *detect.Alert
 	for _, a := range c.firing {
-		own := a.Server == n.Server && (n.Server.IsValid() || len(a.Subject) >= len(otherServers) && a.Subject[:len(otherServers)] == otherServers)
+		own := a.Server == n.Server && (n.Server.IsValid() || strings.HasPrefix(a.Subject, otherServers))
 		if own && a.Severity >= detect.Warning && (first == nil || worst(a, first) < 0) {
 			first = a
 		}

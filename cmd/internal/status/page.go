@@ -9,6 +9,8 @@ import (
 	"html/template"
 	"strings"
 	"time"
+
+	"stallwatch/cmd/internal/text"
 )
 
 //go:embed page.html
@@ -22,11 +24,11 @@ const refreshEvery = 5 * time.Second
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"span":   seconds,
-	"number": number,
+	"number": text.Number,
 	"digits": digits,
 	"size":   size,
 	"ports":  ports,
-	"count":  func(n int) string { return number(uint64(max(n, 0))) },
+	"count":  func(n int) string { return text.Number(uint64(max(n, 0))) },
 	"some":   func(n int) bool { return n > 0 },
 	"plain":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"plots": func(h *History) []Plot {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stallwatch/capture"
+	"stallwatch/cmd/internal/text"
 )
 
 // span says a duration with two units at most: what a person compares.
@@ -41,15 +42,6 @@ func clock(t, now Instant) string {
 	return at.Format("2006-01-02 15:04:05")
 }
 
-// number groups digits by thousands.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 func plural(n int, thing string) string {
 	switch {
 	case n <= 0:
@@ -57,7 +49,7 @@ func plural(n int, thing string) string {
 	case n == 1:
 		return "1 " + thing
 	}
-	return number(uint64(n)) + " " + thing + "s"
+	return text.Number(uint64(n)) + " " + thing + "s"
 }
 
 // digits prints a rate or a gauge: a fraction where it matters.
@@ -65,19 +57,15 @@ func digits(x float64) string {
 	if x < 10 && x != float64(int(x)) {
 		return strconv.FormatFloat(x, 'f', 1, 64)
 	}
-	return number(uint64(max(x+0.5, 0)))
+	return text.Number(uint64(max(x+0.5, 0)))
 }
 
 func size(n uint64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
-	x, i := float64(n), 0
-	for x >= 1000 && i < len(units)-1 {
-		x, i = x/1000, i+1
+	x, unit, exact := text.Bytes(n)
+	if exact || x >= 100 {
+		return strconv.FormatFloat(x, 'f', 0, 64) + " " + unit
 	}
-	if i == 0 || x >= 100 {
-		return strconv.FormatFloat(x, 'f', 0, 64) + " " + units[i]
-	}
-	return strconv.FormatFloat(x, 'f', 1, 64) + " " + units[i]
+	return strconv.FormatFloat(x, 'f', 1, 64) + " " + unit
 }
 
 func ports(list []uint16) string {
