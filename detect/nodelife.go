@@ -97,7 +97,6 @@ func (v *view) fall(n *node, at capture.Time, silent bool) {
 	life.down, life.silent, life.told = at, silent, false
 	if !silent {
 		life.refused = 1
-		v.buryIfGone(n, at)
 	}
 	life.settleWill()
 }

@@ -100,7 +100,7 @@ func (t *Tracker) room() bool {
 }
 
 func (t *Tracker) countEvicted(c *conn) {
-	if c.owed != nil || c.msgs != nil && c.msgs.busy() {
+	if c.msgs != nil && c.msgs.busy() { // one with a call that is owed is pinned, and not evicted
 		t.stats.EvictedBusy++
 	} else {
 		t.stats.EvictedIdle++
