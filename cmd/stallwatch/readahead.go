@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 
 	"stallwatch/capture"
 	"stallwatch/capture/replay"
@@ -17,7 +16,7 @@ var errInterrupted = errors.New("interrupted: what is reported is what was read 
 // packets while this one works on the batches before. A batch is large enough
 // that handing it over costs nothing a packet, and small enough to stay in a
 // cache; readAhead of them at most are under way, whose bytes the source holds
-// for so long. With one core there is nothing to gain.
+// for so long. On one core it costs nothing that can be measured.
 const (
 	readAhead = 3
 	batchSize = 512
@@ -34,11 +33,7 @@ type batch struct {
 // readAll feeds src to pipe until its end or until ctx is done, and finishes
 // pipe in either case.
 func readAll(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) error {
-	feed := feedDirectly
-	if runtime.GOMAXPROCS(0) > 1 {
-		feed = feedAhead
-	}
-	last, err := feed(ctx, src, pipe, bar)
+	last, err := feedAhead(ctx, src, pipe, bar)
 	pipe.Finish(last)
 	bar.done()
 	if err == io.EOF {
@@ -47,25 +42,7 @@ func readAll(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, b
 	return err
 }
 
-// feedDirectly returns the time of the last item and what ended src.
-func feedDirectly(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) (last capture.Time, err error) {
-	var it capture.Item
-	for n := 1; ; n++ {
-		if err = src.Next(&it); err != nil {
-			return last, err
-		}
-		pipe.Item(&it)
-		last = it.At
-		if n%batchSize == 0 {
-			at, total := src.Progress()
-			if bar.step(batchSize, at, total); ctx.Err() != nil {
-				return last, errInterrupted
-			}
-		}
-	}
-}
-
-// feedAhead does the same with a goroutine that reads ahead.
+// feedAhead returns the time of the last item and what ended src.
 func feedAhead(ctx context.Context, src *replay.Source, pipe *pipeline.Pipeline, bar *progress) (last capture.Time, err error) {
 	src.Hold(readAhead)
 	free, full := make(chan *batch, readAhead), make(chan *batch, readAhead)
