@@ -186,10 +186,17 @@ func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
 	t.park(c, dir, s.At, &p)
 }
 
-// take delivers p, which begins at the next byte or before it.
+// take delivers p, which begins at the next byte or before it, as far as the
+// FIN: a piece may have been put aside before the FIN that lies within it came.
 func (t *Tracker) take(c *conn, dir capture.Dir, at capture.Time, p *piece) {
 	h := &c.half[dir]
 	p.skip(h.next)
+	if h.has(hasFIN) && p.end().after(h.fin) {
+		t.oddity(c, at, dir, DataAfterFin, "")
+		if !p.keep(h.fin) {
+			return
+		}
+	}
 	i := int(h.urgent.sub(p.start))
 	h.next = p.end()
 	if h.has(hasUrgent) && i >= 0 && i < len(p.data) {
@@ -228,7 +235,10 @@ func (t *Tracker) giveUp(c *conn, dir capture.Dir, at capture.Time) {
 	h := &c.half[dir]
 	h.gapDue = 0
 	for first := true; c.has(used) && h.broken() && (first || h.acked.after(h.next)); first = false {
-		t.bridge(c, dir, at)
+		from := h.next
+		if t.bridge(c, dir, at); c.has(used) && h.next == from {
+			h.acked = from // an acknowledgement that leads nowhere is nonsense
+		}
 	}
 	if c.has(used) {
 		t.watchHole(c, dir, at)

@@ -265,9 +265,7 @@ func (t *Tracker) drain(c *conn, dir capture.Dir, at capture.Time) {
 		p := r.pieces[n]
 		n++
 		if p.end().after(h.next) {
-			if !h.has(hasFIN) || !p.end().after(h.fin) || p.keep(h.fin) {
-				t.take(c, dir, at, &p)
-			}
+			t.take(c, dir, at, &p)
 		}
 		t.refund(r, len(r.pieces[n-1].data)+pieceCost)
 	}

@@ -38,6 +38,11 @@ func verify(t testing.TB, tr *Tracker) {
 			if int(c.class) != k || !c.has(used) {
 				t.Fatalf("class %d lists a connection of class %d, flags %b", k, c.class, c.flags)
 			}
+			for d := range c.half {
+				if h := &c.half[d]; h.has(hasFIN) && !h.has(finDone) && h.next.after(h.fin) {
+					t.Fatalf("direction %d is at %d, beyond its FIN at %d", d, h.next, h.fin)
+				}
+			}
 		}
 		if n != tr.lists[k].n {
 			t.Fatalf("class %d holds %d connections and says %d", k, n, tr.lists[k].n)
