@@ -59,9 +59,10 @@ type SynFloodOptions struct {
 
 // SlowRequestOptions set when requests that do not end are too many.
 type SlowRequestOptions struct {
-	Requests int           // incomplete (0: 5)
-	Age      time.Duration // for so long (0: 30 s)
-	PoolAge  time.Duration // as many as the node has workers are news after (0: 3 s)
+	Requests       int           // incomplete (0: 5)
+	Age            time.Duration // for so long (0: 30 s)
+	PoolAge        time.Duration // as many as the node has workers are news after (0: 3 s)
+	BytesPerSecond int           // a request that brings as many is not slow, once its head is whole (0: 500)
 }
 
 // SlowReaderOptions set when answers that are not taken are too many.
@@ -147,7 +148,7 @@ func (o *Options) setPolicyDefaults() {
 	merge(&o.ConnectionFlood, ConnectionFloodOptions{20, 30 * second, 0.10, 80, 3})
 	merge(&o.RequestFlood, RequestFloodOptions{100, 5, 2000, 10 * second})
 	merge(&o.SynFlood, SynFloodOptions{100, 3 * second, 20, second, 50, 200, 5 * second})
-	merge(&o.SlowRequest, SlowRequestOptions{5, 30 * second, 3 * second})
+	merge(&o.SlowRequest, SlowRequestOptions{5, 30 * second, 3 * second, 500})
 	merge(&o.SlowReader, SlowReaderOptions{5, 30 * second, 1000})
 	merge(&o.PowAbuse, PowAbuseOptions{5, 10, 20 * second})
 	merge(&o.AdminCommand, AdminCommandOptions{10 * second})

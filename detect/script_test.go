@@ -75,6 +75,7 @@ type client struct {
 	flow   capture.Flow
 	opened capture.Time
 	x      *httpreassembly.Exchange
+	begun  *httpreassembly.Exchange // what start began
 	v      *rules.Verdict
 	depth  int
 	status int // of the next answer; 0: 200
@@ -183,7 +184,7 @@ func (s *script) do(at capture.Time, action string, args []string, opts map[stri
 	switch action {
 	case "client":
 		return s.visit(at, args, opts)
-	case "open", "establish", "start", "head", "resent", "acked", "choke", "progress", "odd", "lost", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
+	case "open", "establish", "start", "head", "resent", "acked", "choke", "room", "progress", "upload", "odd", "lost", "call", "answer", "begin", "finish", "leave", "close", "reset", "drop", "gap":
 		if len(args) == 0 {
 			return fmt.Errorf("%s whom?", action)
 		}
@@ -283,15 +284,20 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 	}
 	e := httpreassembly.Event{Slot: c.slot, Conn: c.id, Flow: c.flow}
 	kinds := map[string]httpreassembly.Kind{"head": httpreassembly.HeadSeen, "resent": httpreassembly.Retransmitting, "acked": httpreassembly.Acknowledged,
-		"choke": httpreassembly.WindowClosed, "progress": httpreassembly.ResponseProgress}
+		"choke": httpreassembly.WindowClosed, "room": httpreassembly.WindowOpened, "progress": httpreassembly.ResponseProgress, "upload": httpreassembly.RequestProgress}
 	switch action {
-	case "head", "resent", "acked", "choke", "progress":
+	case "head", "resent", "acked", "choke", "room", "progress", "upload":
 		e.Kind = kinds[action]
-		if len(args) > 1 && args[1] == "client" || action == "choke" {
+		if len(args) > 1 && args[1] == "client" || (action == "choke" || action == "room") && len(args) == 1 {
 			e.Dir = capture.ToClient
 		}
 		n, _ := strconv.Atoi(opts["bytes"])
 		e.Bytes = int64(n)
+		if action == "upload" {
+			e.Exchange = c.begun
+			rate, _ := strconv.ParseFloat(opts["rate"], 64)
+			e.Bytes += int64(rate * at.Sub(c.begun.RequestStart).Seconds())
+		}
 		s.event(at, e)
 	case "establish":
 		e.Kind = httpreassembly.Established
@@ -303,7 +309,8 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		}
 		s.event(at, e)
 	case "start":
-		e.Kind, e.Exchange = httpreassembly.RequestStarted, &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at, Head: &httpreassembly.Head{}}
+		c.begun = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at, Head: &httpreassembly.Head{}}
+		e.Kind, e.Exchange = httpreassembly.RequestStarted, c.begun
 		s.event(at, e)
 	case "lost": // the server resets
 		s.finish(at, c, e, httpreassembly.ServerReset, false)

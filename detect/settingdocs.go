@@ -86,9 +86,10 @@ var settingDocs = map[string]string{
 	"RequestFlood.all":        "requests of all clients together a second",
 	"RequestFlood.within":     "on average over so long",
 
-	"SlowRequest.requests": "requests that began and are not whole",
-	"SlowRequest.age":      "for so long",
-	"SlowRequest.pool_age": "the same when there are as many as the node has workers",
+	"SlowRequest.requests":         "requests that began and are not whole",
+	"SlowRequest.age":              "for so long",
+	"SlowRequest.pool_age":         "the same when there are as many as the node has workers",
+	"SlowRequest.bytes_per_second": "a request whose content comes as fast as this is not slow, up to OversizedRequest.body",
 
 	"SlowReader.readers":          "answers whose client's window was closed",
 	"SlowReader.age":              "for so long",

@@ -79,7 +79,7 @@ func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	case httpreassembly.RequestStarted:
 		v.requestStarted(ev)
 	case httpreassembly.HeadSeen, httpreassembly.Retransmitting, httpreassembly.Acknowledged,
-		httpreassembly.WindowClosed, httpreassembly.WindowOpened, httpreassembly.ResponseProgress:
+		httpreassembly.WindowClosed, httpreassembly.WindowOpened, httpreassembly.RequestProgress, httpreassembly.ResponseProgress:
 		v.wire(ev)
 	case httpreassembly.Odd:
 		v.odd(ev)
@@ -176,6 +176,9 @@ func (v *view) wire(ev *httpreassembly.Event) {
 	case httpreassembly.WindowClosed, httpreassembly.WindowOpened:
 		c.wire.closed[ev.Dir&1] = ev.Kind == httpreassembly.WindowClosed
 		v.window(ci, ev)
+		v.takes(ci, ev)
+	case httpreassembly.RequestProgress:
+		v.uploads(ci, ev)
 	case httpreassembly.ResponseProgress:
 		c.node.answered(ev.At)
 	}

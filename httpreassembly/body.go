@@ -50,4 +50,5 @@ func (m *messages) contentOf(f *feed, x *call, p []byte, left int64) {
 	if !x.has(bodyCut) {
 		f.sh.keepBody(f, x, p)
 	}
+	m.uploads(f, x)
 }

@@ -52,21 +52,28 @@ func (m *messages) headSeen(f *feed) {
 	f.sh.event(f.id, f.at, HeadSeen)
 }
 
-// progressEvery separates two ResponseProgress of an answer.
+// progressEvery separates two RequestProgress of a request, and two
+// ResponseProgress of an answer.
 const progressEvery = time.Second
+
+// uploads notes that the content of the request x goes on.
+func (m *messages) uploads(f *feed, x *call) {
+	if f.at.Sub(max(x.told, x.RequestStart)) < progressEvery {
+		return
+	}
+	x.told = f.at
+	e := f.sh.event(f.id, f.at, RequestProgress)
+	e.Dir, e.Bytes, e.Exchange = capture.ToServer, x.RequestBytes, &x.Exchange
+}
 
 // progress notes that the answer to x goes on.
 func (m *messages) progress(f *feed, x *call) {
-	since := x.told
-	if since == 0 {
-		since = x.ResponseStart
-	}
-	if f.at.Sub(since) < progressEvery {
+	if f.at.Sub(max(x.told, x.ResponseStart)) < progressEvery {
 		return
 	}
 	x.told = f.at
 	e := f.sh.event(f.id, f.at, ResponseProgress)
-	e.Bytes = x.ResponseBytes
+	e.Dir, e.Bytes = capture.ToClient, x.ResponseBytes
 }
 
 // perimeter looks at a segment of a port that is not watched. Both facts stand

@@ -20,10 +20,16 @@ func TestChanges(t *testing.T) {
 			"0.002000 established\n0.300000 retransmitting to_server\n5.000000 acknowledged to_server"},
 		{"an acknowledgement was late", open + call + "0.11 S>C ACK\n0.3 C>S data \"POST / HTTP/1.1\\r\\nContent-Length: 4\\r\\n\\r\\nabcd\" at=0\n", "0.002000 established"},
 		{"a body trickles", open + `0.1 C>S data "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n"` + "\n" + `1 C>S data "a"` + "\n" + `9 C>S data "b"` + "\n",
-			"0.002000 established\n0.100000 head_seen"},
+			"0.002000 established\n0.100000 head_seen\n9.000000 request_progress to_server bytes=40"},
+		{"an upload takes its time, and its answer", open + `0.1 C>S data "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"` + "\n" + `0.9 C>S data "a"` + "\n" + `1.1 C>S data "b"` + "\n" +
+			`1.9 C>S data "c"` + "\n" + `2.1 C>S data "d"` + "\n" + `2.2 C>S data "e"` + "\n" + "3" + answer[3:] + `3.9 S>C data "d"` + "\n" + `4.1 S>C data "e"` + "\n",
+			"0.002000 established\n0.100000 head_seen\n1.100000 request_progress to_server bytes=40\n2.100000 request_progress to_server bytes=42\n" +
+				"4.100000 response_progress to_client bytes=43"},
+		{"chunks trickle", open + `0.1 C>S data "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"` + "\n" + `2 C>S data "1\r\na\r\n"` + "\n" + `2.5 C>S data "1\r\nb\r\n"` + "\n" + `4 C>S data "1\r\nc\r\n"` + "\n",
+			"0.002000 established\n0.100000 head_seen\n2.000000 request_progress to_server bytes=51\n4.000000 request_progress to_server bytes=63"},
 		{"a head trickles", open + `0.1 C>S data "POST / HTT"` + "\n" + `1 C>S data "P"` + "\n", "0.002000 established"},
 		{"an answer takes its time", open + call + answer + `0.9 S>C data "d"` + "\n" + `1.3 S>C data "e"` + "\n" + `2 S>C data "f"` + "\n" + `2.5 S>C data "g"` + "\n",
-			"0.002000 established\n1.300000 response_progress to_server bytes=43\n2.500000 response_progress to_server bytes=45"},
+			"0.002000 established\n1.300000 response_progress to_client bytes=43\n2.500000 response_progress to_client bytes=45"},
 		{"a reader that does not read", open + call + answer + "0.3 C>S ACK win=0\n4 C>S ACK win=100\n9 C>S ACK win=2000\n",
 			"0.002000 established\n0.300000 window_closed to_client bytes=41\n9.000000 window_opened to_client bytes=41"},
 		{"picked up in its middle", call + "0.2 S>C ACK\n", ""},

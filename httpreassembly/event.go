@@ -26,11 +26,12 @@ const (
 	Refused                        // a SYN was answered by RST: nobody listens
 
 	// The kinds below tell of segments, not of messages: how bytes were cut
-	// decides whether they come. Each comes on a change only, ResponseProgress
-	// once a second at most.
+	// decides whether they come. Each comes on a change only, RequestProgress
+	// and ResponseProgress once a second at most.
 
 	Established      // the client completed the handshake; not of a connection picked up in its middle
 	HeadSeen         // a request's head is whole, and its content takes further segments
+	RequestProgress  // a request's content goes on: Bytes of the request came so far
 	ResponseProgress // an answer goes on: Bytes of it came so far
 	Retransmitting   // bytes of Dir came again, which the other end has not acknowledged
 	Acknowledged     // it has now: a Retransmitting of Dir is over
@@ -110,9 +111,9 @@ type Event struct {
 	Slot     int32
 	Conn     ConnID
 	Flow     capture.Flow
-	Bytes    int64       // Gap: how many bytes, -1 if unknown; ResponseProgress, WindowClosed, WindowOpened
+	Bytes    int64       // Gap: how many bytes, -1 if unknown; RequestProgress, ResponseProgress, WindowClosed, WindowOpened
 	Detail   string      // Odd: a constant or number of ours, never bytes of the wire
-	Exchange *Exchange   // RequestStarted, RequestSeen, ResponseSeen, ExchangeDone
+	Exchange *Exchange   // RequestStarted, RequestProgress, RequestSeen, ResponseSeen, ExchangeDone
 	Summary  *Connection // Closed
 }
 

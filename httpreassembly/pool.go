@@ -14,7 +14,7 @@ type call struct {
 	Exchange
 	next  *call        // the next one owed, or the next one free
 	own   *ownHead     // Exchange.Head, unless that is shared or not read
-	told  capture.Time // of the last ResponseProgress; zero: there was none
+	told  capture.Time // of the last RequestProgress or ResponseProgress; zero: there was none
 	flags callFlags
 	heard seq // of the server's bytes, what the client had acknowledged when it asked
 }

@@ -266,7 +266,7 @@ func runOnce(t *testing.T, o Options, lines string, rest bool) string {
 
 var kindNames = [...]string{Opened: "opened", RequestStarted: "request_started", RequestSeen: "request_seen", ResponseSeen: "response_seen",
 	ExchangeDone: "exchange_done", HalfClosed: "half_closed", Gap: "gap", Odd: "odd", Closed: "closed", SynUnanswered: "syn_unanswered", Refused: "refused",
-	Established: "established", HeadSeen: "head_seen", ResponseProgress: "response_progress", Retransmitting: "retransmitting", Acknowledged: "acknowledged",
+	Established: "established", HeadSeen: "head_seen", RequestProgress: "request_progress", ResponseProgress: "response_progress", Retransmitting: "retransmitting", Acknowledged: "acknowledged",
 	WindowClosed: "window_closed", WindowOpened: "window_opened", Knocked: "knocked", PortRefused: "port_refused"}
 var sideNames = [...]string{"nobody", "client", "server"}
 var howNames = [...]string{"still_open", "fin", "rst", "idle", "eviction", "capture_end", "reuse"}
@@ -303,7 +303,7 @@ func describe(e *Event) string {
 		s += fmt.Sprintf(" client=%d", e.Flow.Client.Port())
 	case Retransmitting, Acknowledged:
 		s += " " + e.Dir.String()
-	case ResponseProgress, WindowClosed, WindowOpened:
+	case RequestProgress, ResponseProgress, WindowClosed, WindowOpened:
 		s += fmt.Sprintf(" %s bytes=%d", e.Dir, e.Bytes)
 	case Knocked, PortRefused:
 		s += fmt.Sprintf(" client=%d port=%d", e.Flow.Client.Port(), e.Flow.Server.Port())

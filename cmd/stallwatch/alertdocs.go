@@ -38,8 +38,8 @@ var alertDocs = map[string]alertDoc{
 		"the handshakes that wait, SYNs a second, how many addresses they come from, as far as such addresses can be believed.",
 		"tcp_syncookies=1; ask the provider to filter."},
 	"SlowRequest": {
-		"headers or bodies trickle in: each such request holds a connection, in some nodes a worker.",
-		"the clients, how long and how many bytes.",
+		"headers or bodies trickle in: each such request holds a connection, in some nodes a worker. A body that moves, however long it takes, is none, nor one that the node does not take.",
+		"the clients, how many trickle in their head and in their body, since when each is slow.",
 		"timeouts for head and body in front of the node (`timeout http-request`, `client_body_timeout`)."},
 	"SlowReader": {
 		"clients ask for big answers and do not read them.",
