@@ -132,7 +132,7 @@ func (h *half) inWindow(s *capture.Segment, receiverSeen bool) bool {
 	if receiverSeen {
 		window = 2*int64(h.window) + slackWindow
 	}
-	return int64(seq(s.Seq).sub(edge)) <= window
+	return int64(seq(s.Seq).sub(edge)) <= window && seq(s.Seq).sub(h.next) <= maxJump
 }
 
 // slackWindow is what may be in flight before any window was seen.

@@ -29,7 +29,7 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 	if !h.has(hasFIN) || h.has(finDone) || h.next != h.fin {
 		return
 	}
-	h.flags |= finDone
+	h.flags = h.flags&^hasUrgent | finDone
 	h.next++
 	if h.held != nil { // beyond the end
 		t.discard(h.held)
@@ -47,6 +47,9 @@ func (t *Tracker) checkFIN(c *conn, dir capture.Dir, at capture.Time) {
 		t.setState(c, StateHalfClosed)
 	} else {
 		t.setState(c, StateServerClosed)
+	}
+	if c.class == halfOpen { // its handshake had begun anew: see synAck
+		t.classify(c, live)
 	}
 }
 

@@ -109,7 +109,7 @@ func (t *Tracker) countEvicted(c *conn) {
 
 // unpin gives c back to the clock when its last call was answered.
 func (t *Tracker) unpin(c *conn) {
-	if c.class == busy && !c.pinned() {
+	if !c.pinned() {
 		t.classify(c, live)
 	}
 }

@@ -38,6 +38,19 @@ func (h *half) start(q seq) {
 	h.flags |= started
 }
 
+// maxLag bounds how far the acknowledged bytes may stay behind: where the
+// receiver's packets are not captured they do so for ever, and beyond 2 GiB
+// they would count as ahead.
+const maxLag = 1 << 29
+
+// advance moves the next byte on to q.
+func (h *half) advance(q seq) {
+	h.next = q
+	if q.sub(h.acked) > maxLag {
+		h.acked = q - maxLag
+	}
+}
+
 // option takes the window scale of a SYN or SYN-ACK.
 func (h *half) option(s *capture.Segment) {
 	h.scale = 0
@@ -124,7 +137,7 @@ func (t *Tracker) contradict(c *conn, dir capture.Dir, s *capture.Segment) {
 func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
 	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.has(hasFIN|hasUrgent) && !s.Flags.Has(capture.URG) {
-		h.next += seq(len(s.Payload))
+		h.advance(h.next + seq(len(s.Payload)))
 		t.deliver(c, dir, s.At, s.Payload)
 		if h.gapDue != 0 {
 			t.watchHole(c, dir, s.At)
@@ -164,13 +177,9 @@ func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
 		}
 		return
 	}
-	if h.has(hasFIN) && p.end().after(h.fin) {
-		t.oddity(c, s.At, dir, DataAfterFin, "")
-		if !p.keep(h.fin) {
-			return
-		}
+	if !t.toCome(c, dir, s.At, &p) {
+		return
 	}
-	p.skip(h.next)
 	if s.Missing > 0 {
 		t.oddity(c, s.At, dir, PacketCut, "")
 	}
@@ -186,29 +195,56 @@ func (t *Tracker) irregular(c *conn, dir capture.Dir, s *capture.Segment) {
 	t.park(c, dir, s.At, &p)
 }
 
-// take delivers p, which begins at the next byte or before it, as far as the
-// FIN: a piece may have been put aside before the FIN that lies within it came.
-func (t *Tracker) take(c *conn, dir capture.Dir, at capture.Time, p *piece) {
+// toCome cuts p down to what is still to come, from the next byte up to the
+// FIN; false means that nothing is.
+func (t *Tracker) toCome(c *conn, dir capture.Dir, at capture.Time, p *piece) bool {
 	h := &c.half[dir]
-	p.skip(h.next)
 	if h.has(hasFIN) && p.end().after(h.fin) {
 		t.oddity(c, at, dir, DataAfterFin, "")
 		if !p.keep(h.fin) {
-			return
+			return false
 		}
 	}
+	if !p.end().after(h.next) {
+		return false
+	}
+	p.skip(h.next)
+	return true
+}
+
+// take delivers what is to come of p, which begins at the next byte or before
+// it: p may have been put aside before the FIN that lies within it came.
+func (t *Tracker) take(c *conn, dir capture.Dir, at capture.Time, p *piece) {
+	if !t.toCome(c, dir, at, p) {
+		return
+	}
+	h := &c.half[dir]
 	i := int(h.urgent.sub(p.start))
-	h.next = p.end()
-	if h.has(hasUrgent) && i >= 0 && i < len(p.data) {
-		h.flags &^= hasUrgent
+	urgent := h.passes(p.end())
+	h.advance(p.end())
+	switch {
+	case !urgent:
+		t.deliver(c, dir, at, p.data)
+	case i < len(p.data):
 		t.deliver(c, dir, at, p.data[:i])
 		t.deliver(c, dir, at, p.data[i+1:])
-	} else {
+	default:
 		t.deliver(c, dir, at, p.data)
+		p.cut--
 	}
 	if p.cut > 0 {
 		t.lose(c, dir, at, int64(p.cut))
 	}
+}
+
+// passes forgets the urgent byte if it lies before q, and reports whether it
+// did.
+func (h *half) passes(q seq) bool {
+	if !h.has(hasUrgent) || !h.urgent.before(q) {
+		return false
+	}
+	h.flags &^= hasUrgent
+	return true
 }
 
 // watchHole sets or clears the time at which the hole of dir is given up.
@@ -268,9 +304,13 @@ func (t *Tracker) bridge(c *conn, dir capture.Dir, at capture.Time) {
 	if h.held != nil && claimed {
 		edge = h.held.believed(edge, h.next, h.acked)
 	}
-	if n := edge.sub(h.next); n > 0 {
-		h.next = edge
-		t.lose(c, dir, at, int64(n))
+	if n := int64(edge.sub(h.next)); n > 0 {
+		if h.passes(edge) {
+			n-- // not of the stream
+		}
+		if h.advance(edge); n > 0 {
+			t.lose(c, dir, at, n)
+		}
 	}
 	t.trust(c, dir, at)
 	t.drain(c, dir, at)

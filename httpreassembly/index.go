@@ -57,6 +57,9 @@ func (ix *index) remove(s slot) {
 	mask := uint32(len(ix.slots) - 1)
 	i := s.hash & mask
 	for ix.slots[i].ref != s.ref {
+		if ix.slots[i].ref == 0 {
+			return // it is not there
+		}
 		i = (i + 1) & mask
 	}
 	ix.n--

@@ -111,6 +111,7 @@ func (t *Tracker) squeeze(at capture.Time) {
 	slices.SortFunc(bulky, func(a, b *conn) int { return cmp.Compare(a.conn, b.conn) })
 	for _, c := range bulky {
 		c.msgs.squeeze(&feed{&t.shared, &c.ident, at, capture.ToServer})
+		t.review(c)
 	}
 }
 

@@ -110,6 +110,24 @@ func TestLevelIsNotHeldDown(t *testing.T) {
 	verify(t, w.tr)
 }
 
+// TestSqueezeUnpins: a call whose answer's head is given up waits for nothing
+// any more, and its connection has a timer again.
+func TestSqueezeUnpins(t *testing.T) {
+	w := wire{tr: New(Options{MaxBuffered: 256 << 10, MaxConns: 400, Idle: time.Minute}), now: epoch}
+	w.call(0)
+	w.send(serverEnd, clientEnd(0), capture.ACK, 500, 100+uint32(len(request)), "HTTP/1.1 200 OK\r\nX: "+string(bytes.Repeat([]byte("y"), squeezedHead)))
+	w.now = w.now.Add(2 * time.Minute) // its timer has come up, and was dropped
+	for k := 1; w.tr.Stats().Level < LevelHeaders; k++ {
+		w.open(k)
+		w.send(clientEnd(k), serverEnd, capture.ACK, 100, 500, "GET / HTTP/1.1\r\nX: "+string(bytes.Repeat([]byte("y"), 1400)))
+	}
+	verify(t, w.tr)
+	w.tr.Advance(nil, w.now.Add(2*time.Minute))
+	if st := w.tr.Stats(); st.InFlight != 0 || w.tr.count != 0 {
+		t.Errorf("%d in flight, %d connections after the idle time, want none", st.InFlight, w.tr.count)
+	}
+}
+
 // TestLevelFollowsADeadline: buffers that a deadline gives back raise the level
 // before the next segment is read, whether or not the clock ticked between.
 func TestLevelFollowsADeadline(t *testing.T) {

@@ -139,7 +139,9 @@ func (t *Tracker) suspect(c *conn, dir capture.Dir, s *capture.Segment) {
 		t.stats.Retransmitted++
 		return
 	}
-	p.skip(h.next)
+	if !t.toCome(c, dir, s.At, &p) {
+		return
+	}
 	r := t.heldBy(c, dir)
 	if r.differs(&p) {
 		t.oddity(c, s.At, dir, OverlapDiffers, "")

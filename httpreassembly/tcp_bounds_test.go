@@ -19,48 +19,6 @@ func clientEnd(n int) capture.Endpoint {
 	return capture.Endpoint4(a, uint16(20000+n&15))
 }
 
-// verify checks what must hold of a Tracker at any time.
-func verify(t testing.TB, tr *Tracker) {
-	t.Helper()
-	conns, listed, attached := 0, 0, 0
-	for _, n := range tr.stats.Conns {
-		conns += n
-	}
-	for k := range tr.lists {
-		listed += tr.lists[k].n
-		n := 0
-		for ref := tr.lists[k].head; ref != 0; ref = tr.table.slab.at(ref).next {
-			c := tr.table.slab.at(ref)
-			n++
-			if !c.has(detached) {
-				attached++
-			}
-			if int(c.class) != k || !c.has(used) {
-				t.Fatalf("class %d lists a connection of class %d, flags %b", k, c.class, c.flags)
-			}
-			for d := range c.half {
-				if h := &c.half[d]; h.has(hasFIN) && !h.has(finDone) && h.next.after(h.fin) {
-					t.Fatalf("direction %d is at %d, beyond its FIN at %d", d, h.next, h.fin)
-				}
-			}
-		}
-		if n != tr.lists[k].n {
-			t.Fatalf("class %d holds %d connections and says %d", k, n, tr.lists[k].n)
-		}
-	}
-	if conns != tr.count || listed != tr.count || attached != tr.table.n {
-		t.Fatalf("%d connections, gauges say %d, lists %d, table %d of %d attached", tr.count, conns, listed, tr.table.n, attached)
-	}
-	for i, x := range tr.timers.heap {
-		if int(x.c.timer) != i {
-			t.Fatalf("timer %d believes to be %d", i, x.c.timer)
-		}
-	}
-	if tr.count > tr.opts.MaxConns || tr.stats.Buffered > tr.opts.MaxBuffered || tr.stats.Buffered < 0 || tr.stats.Unconfirmed < 0 {
-		t.Fatalf("%d connections of %d, %d bytes of %d, %d unconfirmed", tr.count, tr.opts.MaxConns, tr.stats.Buffered, tr.opts.MaxBuffered, tr.stats.Unconfirmed)
-	}
-}
-
 // wire feeds a Tracker hand-made segments.
 type wire struct {
 	tr     *Tracker
@@ -134,6 +92,56 @@ func TestStalledAreNotEvicted(t *testing.T) {
 		t.Errorf("evicted %d idle, want 3", st.EvictedIdle)
 	}
 	verify(t, w.tr)
+}
+
+// TestOneWayBeyondTheNumbers: where the client's packets are not captured,
+// nothing of an answer is ever acknowledged. What lies 2 GiB behind must not
+// count as ahead, or a packet out of order would be a gap of 2 GiB.
+func TestOneWayBeyondTheNumbers(t *testing.T) {
+	w := wire{tr: New(Options{}), now: epoch}
+	w.call(0)
+	at, left := uint32(500), int64(3)<<30
+	s := capture.Segment{Src: serverEnd, Dst: clientEnd(0), Ack: 100 + uint32(len(request)), Flags: capture.ACK, Window: 65535}
+	send := func(q uint32, b []byte) {
+		w.now++
+		s.At, s.Seq, s.Payload = w.now, q, b
+		w.events = w.tr.Segment(w.events[:0], &s)
+		w.tr.Recycle()
+	}
+	head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", left)
+	send(at, head)
+	at += uint32(len(head))
+	block := make([]byte, 1<<20)
+	for ; left > 1<<20; left -= 1 << 20 {
+		send(at, block)
+		at += 1 << 20
+		if left == 1<<29 { // what is 2.5 GiB behind looks 1.5 GiB ahead
+			send(at+100, block[:100])
+			w.now = w.now.Add(reorderGrace)
+		}
+	}
+	verify(t, w.tr)
+	send(at, block)
+	if st := w.tr.Stats(); st.Gaps > 0 || st.InFlight > 0 || len(w.events) != 1 || w.events[0].Kind != ExchangeDone {
+		t.Errorf("%d gaps of %d bytes, %d in flight, events %v", st.Gaps, st.GapBytes, st.InFlight, w.events)
+	}
+}
+
+// TestUnpinnedByADeadline: a call that was found pinned when room was needed,
+// and is then lost in a hole, gives way to the next newcomer.
+func TestUnpinnedByADeadline(t *testing.T) {
+	w := wire{tr: New(Options{MaxConns: 2}), now: epoch}
+	w.call(0)
+	w.call(1)
+	w.open(2) // nobody can go: both are looked at
+	w.send(serverEnd, clientEnd(0), capture.ACK, 600, 100+uint32(len(request)), "an answer's end")
+	w.tr.Advance(nil, w.now.Add(2*time.Second))
+	w.now = w.now.Add(3 * time.Second)
+	verify(t, w.tr)
+	w.open(3)
+	if st := w.tr.Stats(); st.InFlight != 1 || st.EvictedIdle != 1 || st.Conns[StateOpen] != 2 {
+		t.Errorf("%d in flight, %d evicted, states %v; want 1, 1, 2 open", st.InFlight, st.EvictedIdle, st.Conns)
+	}
 }
 
 func TestOutOfOrderFloodIsBounded(t *testing.T) {

@@ -246,10 +246,12 @@ func runOnce(t *testing.T, o Options, lines string, rest bool) string {
 			if rest {
 				tr.collectWaiting()
 			}
+			verify(t, tr)
 		}
 		now += capture.Time(max(0, len(segs)-1))
 		if len(segs) == 0 {
 			write(&out, tr.Advance(nil, now))
+			verify(t, tr)
 		}
 	}
 	inFlight, unconfirmed := tr.Stats().InFlight, tr.Stats().Unconfirmed

@@ -151,7 +151,9 @@ func (t *Tracker) fire(now capture.Time) {
 			t.timers.putOff(c, at)
 		default:
 			n := len(t.out)
-			t.expire(c, at)
+			if t.expire(c, at); c.has(used) {
+				t.review(c)
+			}
 			t.weigh(at) // here, so that what is read next does not depend on ticks
 			for i := n; i < len(t.out); i++ {
 				t.out[i].Due = true

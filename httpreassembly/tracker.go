@@ -179,13 +179,19 @@ func (t *Tracker) known(c *conn, dir capture.Dir, s *capture.Segment) {
 	} else {
 		t.control(c, dir, s)
 	}
-	if c.has(used) {
-		if c.class == busy {
-			t.unpin(c)
-		}
-		if c.timer < 0 {
-			t.arm(c)
-		}
+	if c.has(used) && (c.class == busy || c.timer < 0) {
+		t.review(c)
+	}
+}
+
+// review looks at c after something has changed: it may not be pinned any
+// more, and wait for something now.
+func (t *Tracker) review(c *conn) {
+	if c.class == busy {
+		t.unpin(c)
+	}
+	if c.timer < 0 {
+		t.arm(c)
 	}
 }
 

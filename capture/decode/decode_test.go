@@ -169,6 +169,8 @@ func TestLengths(t *testing.T) {
 		{"total shorter than the headers", edit(2, 0, 39), 50, BadLength, "", 0},
 		{"total shorter than IP", edit(2, 0, 19), 50, BadLength, "", 0},
 		{"total zero: TSO", edit(2, 0, 0), 50, none, "0123456789", 0},
+		{"total zero, on a wire of 3 GiB", edit(2, 0, 0), 3 << 30, BadLength, "", 0},
+		{"on a wire of 3 GiB", whole, 3 << 30, none, "0123456789", 0},
 		{"total takes away", edit(2, 0, 45), 50, none, "01234", 0},
 		{"IP header too short", edit(0, 0x44), 50, BadLength, "", 0},
 		{"TCP header too short", edit(32, 0x40), 50, BadLength, "", 0},

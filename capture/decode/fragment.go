@@ -142,12 +142,17 @@ func (f *fragments) forget(g *datagram) {
 	}
 }
 
-// release gives the bytes of g back; its frames now count as as.
+// release gives the bytes of g back; its frames, which waited, now count as as.
 func (f *fragments) release(g *datagram, as Skip) {
-	f.stats.Skipped[FragmentWaiting] -= uint64(len(g.kept))
-	f.stats.Skipped[as] += uint64(len(g.kept))
+	f.recount(len(g.kept), as)
 	f.bytes -= g.have + len(g.kept)*pieceCost
 	g.kept, g.have = nil, 0
+}
+
+// recount counts n frames that waited as as.
+func (f *fragments) recount(n int, as Skip) {
+	f.stats.Skipped[FragmentWaiting] -= uint64(n)
+	f.stats.Skipped[as] += uint64(n)
 }
 
 // kill drops all of g and what comes of it later (RFC 5722 section 4: "even
@@ -235,6 +240,7 @@ func (f *fragments) join(g *datagram) []byte {
 	for _, k := range g.kept {
 		f.whole = append(f.whole, k.data...)
 	}
+	f.recount(-1, FragmentJoined) // the last one has not waited: it counts as what becomes of all
 	f.release(g, FragmentJoined)
 	f.forget(g)
 	return f.whole

@@ -75,6 +75,7 @@ func TestFragmentsAnyCut(t *testing.T) {
 				}
 			}
 		}
+		d.frags.verify(t)
 		if got != 1 || frames(d.Stats()) != uint64(len(fr)) {
 			t.Fatalf("round %d: %d segments of %d fragments; stats %+v", round, got, len(fr), d.Stats())
 		}
@@ -134,6 +135,7 @@ func TestFragmentBounds(t *testing.T) {
 	if st := d.Stats(); st.Skipped[FragmentWaiting] != 10 || st.Skipped[FragmentDropped] != 15 {
 		t.Errorf("of 25 datagrams, 10 allowed: %v", st.Skipped)
 	}
+	d.frags.verify(t)
 	late := capture.Time(31 * time.Second)
 	see(d, cut4(t, 24, body, 720, len(body), false), late, new(capture.Segment))
 	if st := d.Stats(); st.Segments != 0 || st.Skipped[FragmentDropped] != 25 || st.Skipped[FragmentWaiting] != 1 {
@@ -186,6 +188,7 @@ func FuzzDecode(f *testing.F) {
 				checkSegment(t, &p, &s)
 			}
 		}
+		d.frags.verify(t)
 		if n := frames(d.Stats()); n != 2 {
 			t.Errorf("2 frames counted as %d: %+v", n, d.Stats())
 		}

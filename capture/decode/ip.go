@@ -25,6 +25,11 @@ const maxExtensions = 8
 // split: with a length of zero it is none but an attacker's.
 const maxUnsplit = 1500
 
+// maxPacket bounds what a packet of unknown length may claim, in bytes: what
+// a file says was on the wire is anything up to 4 GiB, and so much missing is
+// more than TCP's numbers can tell. BIG TCP has half a MiB.
+const maxPacket = 16 << 20
+
 // ends are the two addresses of a packet, with the sum of both as the pseudo
 // header of TCP needs it.
 type ends struct {
@@ -45,7 +50,7 @@ func (d *Decoder) ipv4(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if total == 0 {
 		total = wire // TSO: the card, or BIG TCP, sets it after the capture
 	}
-	if head < 20 || head > total || total > wire {
+	if head < 20 || head > total || total > min(wire, maxPacket) {
 		return BadLength
 	}
 	if len(b) < head {
@@ -135,7 +140,7 @@ func (d *Decoder) ipv6(b []byte, wire int, at capture.Time, s *capture.Segment) 
 	if total == 40 {
 		total = wire // a jumbogram (RFC 2675; Linux BIG TCP) or TSO
 	}
-	if total > wire {
+	if total > min(wire, maxPacket) {
 		return BadLength
 	}
 	e := ends{strange: total == wire && wire <= maxUnsplit && b[4]|b[5] == 0}

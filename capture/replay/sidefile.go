@@ -211,7 +211,7 @@ func parseLine(b []byte, it *capture.Item) error {
 	if err != nil {
 		return fmt.Errorf("no time in RFC 3339: %.40q", l.Time)
 	}
-	if y := at.Year(); y < 1970 || y > 2115 {
+	if y := at.UTC().Year(); y < 1970 || y > 2115 {
 		return fmt.Errorf("a time out of range: %.40q", l.Time)
 	}
 	*it = capture.Item{At: clamp(at.UnixNano())}
