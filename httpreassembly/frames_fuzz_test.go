@@ -66,25 +66,50 @@ func seal(frame []byte) []byte {
 // recordings adds what was recorded of a real kernel, corner case by corner
 // case, as it is and with each checksum set anew.
 func recordings(f *testing.F) {
+	for _, r := range recorded(f) {
+		var seed [2][]byte
+		for _, x := range r.frames {
+			for i := range seed {
+				seed[i] = appendFrame(seed[i], x.gap, byte(i)*sealed, x.data)
+			}
+		}
+		f.Add(byte(0), seed[0])
+		f.Add(byte(bits.Len(uint(len(seed[1])))), seed[1])
+	}
+}
+
+// recording is what was recorded of a real kernel in one corner case.
+type recording struct {
+	name   string
+	frames []recordedFrame
+}
+
+type recordedFrame struct {
+	gap  time.Duration // since the one before
+	data []byte
+}
+
+// recorded reads testdata/kernellab.
+func recorded(t testing.TB) (list []recording) {
 	files, err := filepath.Glob("../testdata/kernellab/*.pcap.zst")
 	if err != nil || len(files) == 0 {
-		f.Fatalf("no recordings: %v", err)
+		t.Fatalf("no recordings: %v", err)
 	}
 	z, err := zstd.NewReader(nil)
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
 	defer z.Close()
 	for _, file := range files {
 		packed, err := os.ReadFile(file)
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
 		pcap, err := z.DecodeAll(packed, nil)
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
-		var seed [2][]byte
+		r := recording{name: filepath.Base(file)}
 		last := time.Duration(0)
 		for b := pcap[24:]; len(b) >= 16; {
 			le := binary.LittleEndian
@@ -92,14 +117,12 @@ func recordings(f *testing.F) {
 			if last == 0 {
 				last = at
 			}
-			for i := range seed {
-				seed[i] = appendFrame(seed[i], at-last, byte(i)*sealed, b[16:16+n])
-			}
+			r.frames = append(r.frames, recordedFrame{at - last, b[16 : 16+n]})
 			last, b = at, b[16+n:]
 		}
-		f.Add(byte(0), seed[0])
-		f.Add(byte(bits.Len(uint(len(seed[1])))), seed[1])
+		list = append(list, r)
 	}
+	return list
 }
 
 // FuzzFrames begins with what real kernels sent and changes that: flags,
@@ -109,37 +132,23 @@ func FuzzFrames(f *testing.F) {
 	recordings(f)
 	f.Fuzz(func(t *testing.T, tight byte, data []byte) {
 		data = data[:min(len(data), 8000)] // verify reads everything after each segment
-		o := Options{MaxConns: 2 + int(tight&3), MaxTombs: 2, BodyPrefix: 64, MaxExchanges: 3 + int(tight>>2&3),
-			MaxBuffered: 512 << (tight >> 4), MaxConnBuffered: 4 << 10}
+		o := tightOptions(tight)
 		if a, b := framesThrough(t, o, data, false), framesThrough(t, o, data, true); a != b {
 			t.Fatalf("without ticks:\n%s\nwith ticks:\n%s", a, b)
 		}
 	})
 }
 
+// tightOptions are bounds that are met soon.
+func tightOptions(tight byte) Options {
+	return Options{MaxConns: 2 + int(tight&3), MaxTombs: 2, BodyPrefix: 16, MaxExchanges: 3 + int(tight>>2&3),
+		MaxBuffered: 512 << (tight >> 4), MaxConnBuffered: 4 << 10}
+}
+
 // framesThrough returns the events, with an Advance in the middle of each gap
 // and just before its end if so wished.
 func framesThrough(t *testing.T, o Options, data []byte, ticks bool) string {
-	d, tr := decode.New(decode.Options{}), New(o)
-	slots := slotOwners{map[int32]ConnID{}, map[ConnID]int32{}}
-	var out strings.Builder
-	now := epoch
-	take := func(events []Event) {
-		for i := range events {
-			if events[i].At > now {
-				t.Fatalf("event at %d, it is %d", events[i].At, now)
-			}
-			if e := &events[i]; e.Kind == LevelChanged {
-				continue // what Recycle gave back is seen by the next call, a tick or a segment
-			} else if ofSegments(e) {
-				fmt.Fprintln(&out, e.At, e.Kind, e.Conn, e.Dir, e.Bytes)
-			} else {
-				out.WriteString(describe(e) + "\n")
-			}
-		}
-		slots.check(t, events)
-		tr.Recycle()
-	}
+	d, r := decode.New(decode.Options{}), newCheckedRun(t, o, ticks)
 	for {
 		gap, do, frame, rest, ok := nextFrame(data)
 		if !ok {
@@ -153,24 +162,72 @@ func framesThrough(t *testing.T, o Options, data []byte, ticks bool) string {
 		if do&short != 0 {
 			p.Data = p.Data[:max(0, len(p.Data)-8)]
 		}
-		for _, part := range []time.Duration{gap / 2, gap - gap/2 - 1} {
-			if now = now.Add(part); ticks {
-				take(tr.Advance(nil, now))
-			}
-		}
-		now = now.Add(1)
+		r.wait(gap)
 		var s capture.Segment
-		if !d.Segment(&p, now, &s) {
-			continue
+		if d.Segment(&p, r.now, &s) {
+			r.segment(&s)
 		}
-		take(tr.Segment(nil, &s))
-		verify(t, tr)
 	}
-	now = now.Add(1)
-	take(tr.Finish(nil, now))
-	verify(t, tr)
-	if st := tr.Stats(); st.Buffered != 0 || st.InFlight != 0 || tr.count != 0 || st.Opened != st.Closed {
-		t.Fatalf("after Finish: %d bytes, %d in flight, %d connections, %d opened, %d closed", st.Buffered, st.InFlight, tr.count, st.Opened, st.Closed)
+	return r.end()
+}
+
+// checkedRun feeds a Tracker and holds it to what must hold at any time.
+type checkedRun struct {
+	t      *testing.T
+	tr     *Tracker
+	ticks  bool // the clock ticks within each gap
+	now    capture.Time
+	slots  slotOwners
+	ledger *ledger
+	out    strings.Builder
+}
+
+func newCheckedRun(t *testing.T, o Options, ticks bool) *checkedRun {
+	return &checkedRun{t: t, tr: New(o), ticks: ticks, now: epoch, slots: slotOwners{map[int32]ConnID{}, map[ConnID]int32{}}, ledger: newLedger(t)}
+}
+
+// wait lets gap pass, which is not zero.
+func (r *checkedRun) wait(gap time.Duration) {
+	for _, part := range []time.Duration{gap / 2, gap - gap/2 - 1} {
+		if r.now = r.now.Add(part); r.ticks {
+			r.take(r.tr.Advance(nil, r.now))
+			verify(r.t, r.tr)
+		}
 	}
-	return out.String()
+	r.now = r.now.Add(1)
+}
+
+func (r *checkedRun) segment(s *capture.Segment) {
+	r.take(r.tr.Segment(nil, s))
+	verify(r.t, r.tr)
+}
+
+func (r *checkedRun) take(events []Event) {
+	for i := range events {
+		e := &events[i]
+		if e.At > r.now {
+			r.t.Fatalf("event at %d, it is %d", e.At, r.now)
+		}
+		switch {
+		case e.Kind == LevelChanged: // what Recycle gave back is seen by the next call, a tick or a segment
+		case ofSegments(e):
+			fmt.Fprintln(&r.out, e.At, e.Kind, e.Conn, e.Dir, e.Bytes)
+		default:
+			r.out.WriteString(describe(e) + "\n")
+		}
+	}
+	r.slots.check(r.t, events)
+	r.ledger.check(events)
+	r.tr.Recycle()
+}
+
+// end finishes the capture and returns the events.
+func (r *checkedRun) end() string {
+	r.now = r.now.Add(1)
+	r.take(r.tr.Finish(nil, r.now))
+	verify(r.t, r.tr)
+	if st := r.tr.Stats(); st.Buffered != 0 || st.InFlight != 0 || r.tr.count != 0 || st.Opened != st.Closed {
+		r.t.Fatalf("after Finish: %d bytes, %d in flight, %d connections, %d opened, %d closed", st.Buffered, st.InFlight, r.tr.count, st.Opened, st.Closed)
+	}
+	return r.out.String()
 }

@@ -41,10 +41,10 @@ func (l *ledger) check(events []Event) {
 		if ofSegments(e) {
 			continue
 		}
-		if e.Kind == Odd {
-			if httpOddNames[e.Odd] == "" {
-				l.t.Fatalf("oddity %d has no name", e.Odd)
-			}
+		if e.Kind == Odd && httpOddNames[e.Odd] == "" && tcpOddNames[e.Odd] == "" {
+			l.t.Fatalf("oddity %d has no name", e.Odd)
+		}
+		if e.Exchange == nil {
 			continue
 		}
 		last, ok := l.alive[e.Exchange]

@@ -218,7 +218,7 @@ func (v *verifier) messages(c *conn) {
 		v.exchange(c, x)
 	}
 	if x := m.resp; x != nil {
-		v.check(x.has(hasResponse) && x.ResponseEnd == 0 && x.next == nil && (x == m.cur) == (x.RequestEnd == 0), "the request being answered: flags %b, ended at %d, %d", x.flags, x.RequestEnd, x.ResponseEnd)
+		v.check(x.has(hasResponse) && x.ResponseEnd == 0 && x.next == nil && (x != m.cur || x.RequestEnd == 0), "the request being answered: flags %b, ended at %d, %d", x.flags, x.RequestEnd, x.ResponseEnd)
 		if x != m.cur {
 			v.exchange(c, x)
 		}
