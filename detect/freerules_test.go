@@ -65,7 +65,7 @@ func (d *drive) call(client, body string) httpreassembly.ConnID {
 	id := httpreassembly.ConnID(d.at)
 	flow := capture.Flow{Client: capture.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(client), d.port)), Server: capture.EndpointOf(netip.MustParseAddrPort("198.51.100.1:14265"))}
 	v := d.set.Classify(&rules.Request{Method: []byte("POST"), Target: []byte("/"), Body: []byte(body), BodyBytes: int64(len(body))})
-	x := &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1, RequestStart: d.at, RequestEnd: d.at, RequestBody: int64(len(body)), Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/"), UserAgent: []byte("wallet")}}
+	x := &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1, RequestStart: d.at, RequestEnd: d.at, RequestBody: int64(len(body)), Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/"), UserAgent: []byte("wallet")}}
 	x.ForwardedFor, d.forwarded = []byte(d.forwarded), ""
 	ev := &httpreassembly.Event{Kind: httpreassembly.RequestSeen, Conn: id, Flow: flow, Exchange: x}
 	d.open[id], d.said[id] = ev, &v

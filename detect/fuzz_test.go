@@ -91,7 +91,7 @@ func fuzzStep(e *Engine, out []Finding, op, who byte, at capture.Time, xs map[by
 	case httpreassembly.RequestStarted, httpreassembly.RequestSeen, httpreassembly.ResponseSeen, httpreassembly.ExchangeDone:
 		x := xs[who&15]
 		if x == nil {
-			x = &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1 + int(op>>6), RequestEnd: at, Head: &httpreassembly.Head{Method: []byte("POST")}}
+			x = &httpreassembly.Exchange{Conn: id, Flow: flow, Depth: 1 + int(op>>6), RequestEnd: at, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte("POST")}}
 			xs[who&15] = x
 		}
 		ev.Exchange = x

@@ -331,7 +331,7 @@ func pairingDrive(t testing.TB) (v *view, play func()) {
 	for k, f := range [][2]string{{"192.0.2.1:1000", proxyServer}, {proxyMachine + ":2000", nodeServer}} {
 		flow := capture.Flow{Client: capture.EndpointOf(netip.MustParseAddrPort(f[0])), Server: capture.EndpointOf(netip.MustParseAddrPort(f[1]))}
 		events[k] = httpreassembly.Event{Kind: httpreassembly.Opened, At: at, Slot: int32(k), Conn: httpreassembly.ConnID(k + 1), Flow: flow, Exchange: &xs[k]}
-		xs[k] = httpreassembly.Exchange{Conn: events[k].Conn, Flow: flow, RequestBytes: 300, RequestBody: 100, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/")}}
+		xs[k] = httpreassembly.Exchange{Conn: events[k].Conn, Flow: flow, RequestBytes: 300, RequestBody: 100, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/")}}
 		e.Observe(nil, &events[k], nil)
 	}
 	xs[1].ForwardedFor = []byte("192.0.2.1")

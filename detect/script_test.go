@@ -309,7 +309,7 @@ func (s *script) act(at capture.Time, action string, args []string, opts map[str
 		}
 		s.event(at, e)
 	case "start":
-		c.begun = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at, Head: &httpreassembly.Head{}}
+		c.begun = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth + 1, RequestStart: at, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{}}
 		e.Kind, e.Exchange = httpreassembly.RequestStarted, c.begun
 		s.event(at, e)
 	case "lost": // the server resets
@@ -367,7 +367,7 @@ func (s *script) call(at capture.Time, c *client, e httpreassembly.Event, args [
 	if len(args) > 2 {
 		method = args[2]
 	}
-	c.x = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth, RequestStart: at - 1, RequestEnd: at, RequestBytes: 300, Head: &httpreassembly.Head{Method: []byte(method), Target: []byte("/")}}
+	c.x = &httpreassembly.Exchange{Conn: c.id, Flow: c.flow, Depth: c.depth, RequestStart: at - 1, RequestEnd: at, RequestBytes: 300, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte(method), Target: []byte("/")}}
 	c.v = &rules.Verdict{Command: cmd, Calls: 1, Raw: opts["raw"], Malformed: opts["malformed"] != ""}
 	if body := opts["json"]; body != "" {
 		v := rules.Default().Classify(&rules.Request{Method: c.x.Method, Target: c.x.Target, Body: []byte(body), BodyBytes: int64(len(body))})

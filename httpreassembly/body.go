@@ -10,7 +10,7 @@ func (m *messages) body(f *feed, s *stream, b []byte) int {
 		s.left -= int64(n)
 	}
 	if x := m.cur; f.dir == capture.ToServer && s.left == 0 && x != nil && x.lend(f.sh, b[:n]) {
-		x.count(f.dir, int64(n))
+		x.count(f.sh, f.dir, int64(n))
 	} else {
 		m.content(f, b[:n], s.left)
 	}
@@ -41,7 +41,7 @@ func (m *messages) content(f *feed, p []byte, left int64) {
 
 // contentOf takes p in as content of x.
 func (m *messages) contentOf(f *feed, x *call, p []byte, left int64) {
-	x.count(f.dir, int64(len(p)))
+	x.count(f.sh, f.dir, int64(len(p)))
 	if f.dir == capture.ToClient {
 		x.keepTail(f.sh, p, left)
 		m.progress(f, x)

@@ -33,6 +33,13 @@ type Exchange struct {
 	RequestEnd   capture.Time
 	Peer         *capture.Flow // the ends that a PROXY header named; nil: there was none
 
+	*Answer       // never nil; zero until ResponseSeen
+	Lost    int64 // bytes of this exchange that were not captured; settled at ExchangeDone
+}
+
+// Answer is what an Exchange has besides from the first byte of its answer on:
+// calls that hang, of which there may be many, have none.
+type Answer struct {
 	// Settled at ResponseSeen.
 	Status        int
 	ResponseStart capture.Time
@@ -42,8 +49,10 @@ type Exchange struct {
 	ResponseBytes int64
 	ResponseTail  []byte // last bytes of the content, at most TailBytes: IRI puts its own "duration" there
 	ResponseEnd   capture.Time
-	Lost          int64 // bytes of this exchange that were not captured
 }
+
+// noAnswer is that of an Exchange whose answer has not begun. Nobody writes to it.
+var noAnswer Answer
 
 // Head is what is kept of a request's head. Exchanges that were asked in the
 // same words share one, so nobody but the Tracker may write to it.
@@ -57,6 +66,9 @@ type Head struct {
 	Forwarded       []byte // RFC 7239
 	TargetBytes     int
 	HasAPIVersion   bool // X-IOTA-API-Version is present
+
+	text []byte // what the fields point to, of a head that one call has for itself
+	next *Head  // the next one free
 }
 
 // noHead is that of an Exchange whose head was not read.

@@ -285,10 +285,10 @@ func (m *messages) h2Hole(f *feed, n int64) {
 		if x := m.h2.streams[s.stream]; x != nil && !x.ended(f.dir) {
 			x.Lost += n
 			x.flags |= bodyCut
+			x.count(f.sh, f.dir, n)
 			if f.dir == capture.ToClient {
 				x.ResponseTail = x.ResponseTail[:0]
 			}
-			x.count(f.dir, n)
 		}
 		return
 	}

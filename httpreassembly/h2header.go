@@ -69,7 +69,7 @@ func (m *messages) decodeBlock(f *feed, s *h2side, p []byte) {
 	b.bytes += len(p)
 	b.seen += len(p)
 	if x := m.h2.streams[b.stream]; x != nil && !b.push {
-		x.framed(f.dir, len(p))
+		x.framed(f.sh, f.dir, len(p))
 	}
 	switch {
 	case b.broken:

@@ -40,14 +40,14 @@ func (m *messages) openStream(f *feed, id uint32, began capture.Time) *call {
 }
 
 // framed counts k bytes of a header block.
-func (x *call) framed(dir capture.Dir, k int) {
+func (x *call) framed(sh *shared, dir capture.Dir, k int) {
 	if x.ended(dir) {
 		return
 	}
 	if dir == capture.ToServer {
 		x.RequestBytes += int64(k)
 	} else {
-		x.ResponseBytes += int64(k)
+		sh.answer(x).ResponseBytes += int64(k) // perhaps of a block that is not the final one
 	}
 }
 
@@ -117,7 +117,8 @@ func (m *messages) answerStream(f *feed, id uint32, head *h2head, began capture.
 	}
 	f.sh.stats.Responses++
 	m.settle(f, x)
-	x.Status, x.ResponseStart = head.status, began
+	a := f.sh.answer(x)
+	a.Status, a.ResponseStart = head.status, began
 	x.flags |= hasResponse
 	f.emit(ResponseSeen, x)
 }

@@ -19,8 +19,8 @@ func TestMessagesAreSmall(t *testing.T) {
 	if n := unsafe.Sizeof(conn{}); n > 288 {
 		t.Errorf("conn has %d bytes, want at most 288: a block of 256 is then whole pages", n)
 	}
-	if n := unsafe.Sizeof(call{}); n > 248 {
-		t.Errorf("call has %d bytes, want at most 248", n)
+	if n := unsafe.Sizeof(call{}); n > 184 {
+		t.Errorf("call has %d bytes, want at most 184", n)
 	}
 }
 
@@ -50,6 +50,9 @@ func (l *ledger) check(events []Event) {
 		last, ok := l.alive[e.Exchange]
 		if ok == (e.Kind == RequestStarted) || last == e.Kind {
 			l.t.Fatalf("%s of an exchange whose last event was %q", kindNames[e.Kind], kindNames[last])
+		}
+		if a := &noAnswer; a.Status != 0 || a.ResponseStart != 0 || a.ResponseBytes != 0 || a.ResponseTail != nil || a.ResponseEnd != 0 {
+			l.t.Fatalf("after %s the empty answer of all says %+v", kindNames[e.Kind], noAnswer)
 		}
 		if x := e.Exchange; len(x.Body) > 16 || len(x.ResponseTail) > TailBytes || x.Lost < 0 || x.ResponseBody > x.ResponseBytes {
 			l.t.Fatalf("impossible exchange: %s", httpLine(e))

@@ -223,10 +223,10 @@ func (m *messages) missing(f *feed, s *stream, n int64) int64 {
 	if x := m.carrier(f.dir); x != nil {
 		x.Lost += k
 		x.flags |= bodyCut
+		x.count(f.sh, f.dir, k)
 		if f.dir == capture.ToClient {
 			x.ResponseTail = x.ResponseTail[:0] // what follows is not contiguous with it
 		}
-		x.count(f.dir, k)
 	}
 	if s.state == inBody && s.left == 0 {
 		m.messageDone(f, s)
@@ -243,13 +243,14 @@ func (m *messages) carrier(dir capture.Dir) *call {
 }
 
 // count counts k bytes of content.
-func (x *call) count(dir capture.Dir, k int64) {
+func (x *call) count(sh *shared, dir capture.Dir, k int64) {
 	if dir == capture.ToServer {
 		x.RequestBody += k
 		x.RequestBytes += k
 	} else {
-		x.ResponseBody += k
-		x.ResponseBytes += k
+		a := sh.answer(x) // in HTTP/2 content may come before the head of an answer, if a server errs
+		a.ResponseBody += k
+		a.ResponseBytes += k
 	}
 }
 

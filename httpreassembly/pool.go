@@ -9,21 +9,14 @@ import (
 // call is an Exchange and what the HTTP half keeps beside it. While it waits
 // for an answer it has its head besides, its own or one that it shares:
 // Exchange.Body is the buffer of the request's content and goes with
-// RequestSeen, ResponseTail gets one when the answer has content.
+// RequestSeen; an Answer is lent when one begins, and ResponseTail gets a
+// buffer when that has content.
 type call struct {
 	Exchange
 	next  *call        // the next one owed, or the next one free
-	own   *ownHead     // Exchange.Head, unless that is shared or not read
 	told  capture.Time // of the last RequestProgress or ResponseProgress; zero: there was none
 	flags callFlags
 	heard seq // of the server's bytes, what the client had acknowledged when it asked
-}
-
-// ownHead is a head that one call has for itself, with the text of its fields.
-type ownHead struct {
-	Head
-	text []byte
-	next *ownHead // the next one free
 }
 
 type callFlags uint16
@@ -41,9 +34,18 @@ const (
 	isOwed                            // HTTP/2: the request is whole, the answer has not begun
 	bodyParts                         // the content is handed on as BodyPart
 	bodyLent                          // Body is the segment's own memory
+	hasHead                           // Head is its own, neither shared nor noHead
 )
 
 func (x *call) has(f callFlags) bool { return x.flags&f != 0 }
+
+// answer returns x's Answer, to be written to.
+func (sh *shared) answer(x *call) *Answer {
+	if x.Answer == &noAnswer {
+		x.Answer = sh.pool.lendAnswer()
+	}
+	return x.Answer
+}
 
 // keepTail keeps the last TailBytes bytes of the answer's content, p being
 // its next ones and left how many follow for certain.
@@ -75,11 +77,12 @@ func (x *call) keepTail(sh *shared, p []byte, left int64) {
 // recycle: so the bounds hold or fail by what the wire says alone, never by
 // how often the caller recycles.
 type exchangePool struct {
-	alive int      // taken and not retired: what Options.MaxExchanges bounds
-	calls int      // made so far: the next Slot
-	block []call   // made in advance
-	free  *call    // last freed, first used again, so Slots stay dense
-	heads *ownHead // free: no more than calls were alive at once
+	alive   int       // taken and not retired: what Options.MaxExchanges bounds
+	calls   int       // made so far: the next Slot
+	block   []call    // made in advance
+	free    *call     // last freed, first used again, so Slots stay dense
+	heads   *Head     // free: no more than calls were alive at once
+	answers []*Answer // free: no more than calls were answered at once
 	spentCalls
 	bufs   [numSizes][][]byte
 	kept   int    // bytes in bufs
@@ -108,7 +111,7 @@ const (
 
 // callBlock is how many calls are made at once: they are never given back to
 // the runtime, whose size classes would round each one up.
-const callBlock = 66 // of 248 bytes: 16 KiB
+const callBlock = 128 // of 184 bytes: 23 KiB
 
 // take returns a zero call, or nil if Options.MaxExchanges are alive.
 func (sh *shared) take() *call {
@@ -128,21 +131,32 @@ func (sh *shared) take() *call {
 	}
 	x := &p.block[0]
 	p.block = p.block[1:]
-	x.Slot, x.Head = int32(p.calls), &noHead
+	x.Slot, x.Head, x.Answer = int32(p.calls), &noHead, &noAnswer
 	p.calls++
 	return x
 }
 
 // ownHead gives x a head of its own, which is empty.
-func (p *exchangePool) ownHead(x *call) *ownHead {
+func (p *exchangePool) ownHead(x *call) *Head {
 	h := p.heads
 	if h == nil {
-		h = new(ownHead)
+		h = new(Head)
 	} else {
 		p.heads, h.next = h.next, nil
 	}
-	x.own, x.Head = h, &h.Head
+	x.Head = h
+	x.flags |= hasHead
 	return h
+}
+
+func (p *exchangePool) lendAnswer() *Answer {
+	n := len(p.answers) - 1
+	if n < 0 {
+		return new(Answer)
+	}
+	a := p.answers[n]
+	p.answers = p.answers[:n]
+	return a
 }
 
 // spend says that RequestSeen was emitted for x: its body is over.
@@ -159,8 +173,8 @@ func (p *exchangePool) spend(x *call) {
 func (p *exchangePool) retire(x *call) {
 	p.alive--
 	n := cap(x.ResponseTail)
-	if x.own != nil {
-		n += cap(x.own.text)
+	if x.has(hasHead) {
+		n += cap(x.Head.text)
 	}
 	if !x.has(bodySpent) {
 		n += x.bodyCost()
@@ -180,13 +194,17 @@ func (p *exchangePool) reuse(s *spentCalls) {
 	s.seen = s.seen[:0]
 	for _, x := range s.done {
 		p.storeBody(x)
-		p.store(x.ResponseTail)
-		if h := x.own; h != nil {
-			p.store(h.text)
-			*h = ownHead{next: p.heads}
-			p.heads = h
+		if a := x.Answer; a != &noAnswer {
+			p.store(a.ResponseTail)
+			*a = Answer{}
+			p.answers = append(p.answers, a)
 		}
-		*x = call{Exchange: Exchange{Slot: x.Slot, Head: &noHead}, next: p.free}
+		if x.has(hasHead) {
+			p.store(x.Head.text)
+			*x.Head = Head{next: p.heads}
+			p.heads = x.Head
+		}
+		*x = call{Exchange: Exchange{Slot: x.Slot, Head: &noHead, Answer: &noAnswer}, next: p.free}
 		p.free = x
 	}
 	clear(s.done)

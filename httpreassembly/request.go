@@ -231,7 +231,7 @@ func (h *Head) see(v *views) {
 }
 
 // write appends b to the text of h, which has room, and returns it there.
-func (h *ownHead) write(b []byte) []byte {
+func (h *Head) write(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
 	}

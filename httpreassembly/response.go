@@ -43,7 +43,7 @@ func (m *messages) simpleAnswer(f *feed, s *stream) {
 	m.answer(f, s, m.pairs(f), 0)
 	n := len(s.head) // a beginning that looked like a status line
 	if x := m.resp; x != nil {
-		x.count(f.dir, int64(n))
+		x.count(f.sh, f.dir, int64(n))
 		x.keepTail(f.sh, s.head, 0)
 	}
 	f.sh.pool.give(s.head)
@@ -59,7 +59,8 @@ func (m *messages) answer(f *feed, s *stream, x *call, code int) {
 	if x == nil {
 		return
 	}
-	x.Status, x.ResponseStart = code, s.began
+	a := f.sh.answer(x)
+	a.Status, a.ResponseStart = code, s.began
 	x.flags |= hasResponse
 	f.emit(ResponseSeen, x)
 	f.sh.out[len(f.sh.out)-1].Early = x.RequestEnd == 0

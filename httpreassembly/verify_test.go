@@ -264,8 +264,8 @@ func (v *verifier) exchange(c *conn, x *call) {
 	v.alive++
 	v.check(x.Conn == c.conn && x.Outcome == Unfinished && x.Head != nil, "an exchange of %d on %d, outcome %d", x.Conn, c.conn, x.Outcome)
 	v.bytes += int64(cap(x.ResponseTail))
-	if x.own != nil {
-		v.bytes += int64(cap(x.own.text))
+	if x.has(hasHead) {
+		v.bytes += int64(cap(x.Head.text))
 	}
 	if !x.has(bodySpent) {
 		v.bytes += int64(x.bodyCost())

@@ -445,7 +445,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if st := c.Stats(); st.CallsDropped != 2*maxLedger {
 		t.Errorf("%d calls counted as dropped, want %d", st.CallsDropped, 2*maxLedger)
 	}
-	ev := httpreassembly.Event{Kind: httpreassembly.ExchangeDone, Conn: 5, Exchange: &httpreassembly.Exchange{Depth: 1, Head: &httpreassembly.Head{}}}
+	ev := httpreassembly.Event{Kind: httpreassembly.ExchangeDone, Conn: 5, Exchange: &httpreassembly.Exchange{Depth: 1, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{}}}
 	c.Event(&ev, nil)
 	if len(c.ledger.calls) != maxLedger-1 {
 		t.Error("an answered call stays in the ledger")

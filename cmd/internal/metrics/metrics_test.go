@@ -39,7 +39,7 @@ func at(now *time.Time, n int) *Metrics {
 
 func done(status int, o httpreassembly.Outcome) *httpreassembly.Event {
 	t := capture.At(wall)
-	x := &httpreassembly.Exchange{RequestStart: t, RequestEnd: t + 1e6, Status: status, Outcome: o, Head: &httpreassembly.Head{}}
+	x := &httpreassembly.Exchange{RequestStart: t, RequestEnd: t + 1e6, Outcome: o, Answer: &httpreassembly.Answer{Status: status}, Head: &httpreassembly.Head{}}
 	if status != 0 {
 		x.ResponseStart, x.ResponseEnd = t+2e6, t+3e6
 	}

@@ -16,7 +16,7 @@ func shown(vs *verdicts, kind httpreassembly.Kind, x *httpreassembly.Exchange) *
 }
 
 func asking(slot int32, body string) *httpreassembly.Exchange {
-	return &httpreassembly.Exchange{Slot: slot, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/")}, Body: []byte(body), RequestBody: int64(len(body))}
+	return &httpreassembly.Exchange{Slot: slot, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/")}, Body: []byte(body), RequestBody: int64(len(body))}
 }
 
 // Calls that ask the same share a verdict while they hang; those that do not

@@ -47,8 +47,9 @@ func answered() *httpreassembly.Exchange {
 	return &httpreassembly.Exchange{
 		Conn: httpreassembly.ConnID(t0), Flow: flow("192.0.2.7:50123"), Depth: 2,
 		RequestStart: after(ms), RequestEnd: after(2 * ms), RequestBody: 27,
-		Status: 200, ResponseStart: after(12*ms + 345678), ResponseEnd: after(13 * ms), ResponseBody: 512,
-		ResponseTail: []byte(`,"duration":1500}`), Outcome: httpreassembly.Answered, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/?token=abc"), TargetBytes: 11, Host: []byte("node.example:14265")},
+		Answer: &httpreassembly.Answer{Status: 200, ResponseStart: after(12*ms + 345678), ResponseEnd: after(13 * ms), ResponseBody: 512,
+			ResponseTail: []byte(`,"duration":1500}`)},
+		Outcome: httpreassembly.Answered, Head: &httpreassembly.Head{Method: []byte("POST"), Target: []byte("/?token=abc"), TargetBytes: 11, Host: []byte("node.example:14265")},
 	}
 }
 
@@ -62,10 +63,10 @@ func one(r *Writer) {
 	r.Event(&httpreassembly.Event{At: after(13 * ms), Kind: httpreassembly.ExchangeDone, Exchange: batch},
 		&rules.Verdict{Command: gtta, Calls: 3, Batch: []rules.Count{{Command: info, N: 1}, {Command: gtta, N: 2}}})
 	never := &httpreassembly.Exchange{Conn: 7, Flow: flow("192.0.2.8:1"), Depth: 1,
-		RequestStart: after(ms), RequestEnd: after(ms), Outcome: httpreassembly.ServerReset, Lost: 17, Head: &httpreassembly.Head{Method: []byte("GET\x1b["), Target: []byte("/"), TargetBytes: 5000}}
+		RequestStart: after(ms), RequestEnd: after(ms), Outcome: httpreassembly.ServerReset, Lost: 17, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{Method: []byte("GET\x1b["), Target: []byte("/"), TargetBytes: 5000}}
 	r.Event(&httpreassembly.Event{At: after(2 * sec), Kind: httpreassembly.ExchangeDone, Exchange: never},
 		&rules.Verdict{Command: other, Raw: `x\x0a"`})
-	partial := &httpreassembly.Exchange{Conn: 8, Flow: flow("192.0.2.8:2"), Depth: 1, RequestStart: after(ms), Outcome: httpreassembly.Cut, Head: &httpreassembly.Head{}}
+	partial := &httpreassembly.Exchange{Conn: 8, Flow: flow("192.0.2.8:2"), Depth: 1, RequestStart: after(ms), Outcome: httpreassembly.Cut, Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{}}
 	r.Event(&httpreassembly.Event{At: after(2 * sec), Kind: httpreassembly.ExchangeDone, Exchange: partial}, nil)
 	r.Event(&httpreassembly.Event{At: after(2 * sec), Kind: httpreassembly.Odd, Conn: 9, Flow: flow("192.0.2.9:3"),
 		Odd: httpreassembly.LengthAndChunked, Detail: "2 fields"}, nil)
@@ -287,7 +288,7 @@ func TestRealClient(t *testing.T) {
 	} {
 		r := New(&bytes.Buffer{}, Options{Trusted: proxies})
 		r.l.b = append(r.l.b[:0], '{')
-		r.realClient(&httpreassembly.Exchange{Flow: flow(row.client), Head: &httpreassembly.Head{ForwardedFor: []byte(row.header)}})
+		r.realClient(&httpreassembly.Exchange{Flow: flow(row.client), Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{ForwardedFor: []byte(row.header)}})
 		want := "{"
 		if row.want != "" {
 			want = fmt.Sprintf(`{"real_client":%q`, row.want)

@@ -44,7 +44,7 @@ var (
 
 // call plays one call; wait < 0 means that no answer came before done.
 func call(r *Report, c *rules.Command, at, wait, done time.Duration, status int, o httpreassembly.Outcome) {
-	x := &httpreassembly.Exchange{RequestStart: after(at), RequestEnd: after(at + ms), Status: status, Outcome: o, Head: &httpreassembly.Head{}}
+	x := &httpreassembly.Exchange{RequestStart: after(at), RequestEnd: after(at + ms), Outcome: o, Answer: &httpreassembly.Answer{Status: status}, Head: &httpreassembly.Head{}}
 	v := &rules.Verdict{Command: c}
 	r.Event(&httpreassembly.Event{At: x.RequestEnd, Kind: httpreassembly.RequestSeen, Exchange: x}, v)
 	if wait >= 0 {
@@ -70,7 +70,7 @@ func incident(r *Report) pipeline.Stats {
 	call(r, other, 2*sec, -1, 50*sec, 0, httpreassembly.ClientGone)
 	var open []*httpreassembly.Exchange
 	for i := range 3 {
-		x := &httpreassembly.Exchange{RequestStart: after(time.Duration(51+i) * sec), RequestEnd: after(time.Duration(51+i)*sec + ms), Head: &httpreassembly.Head{}}
+		x := &httpreassembly.Exchange{RequestStart: after(time.Duration(51+i) * sec), RequestEnd: after(time.Duration(51+i)*sec + ms), Answer: &httpreassembly.Answer{}, Head: &httpreassembly.Head{}}
 		r.Event(&httpreassembly.Event{At: x.RequestEnd, Kind: httpreassembly.RequestSeen, Exchange: x}, &rules.Verdict{Command: gtta})
 		open = append(open, x)
 	}
@@ -265,12 +265,12 @@ func TestAlertsAreBounded(t *testing.T) {
 // counted like one that did not.
 func TestInFlightWithLateReading(t *testing.T) {
 	r := New(nil, Options{})
-	x := &httpreassembly.Exchange{RequestStart: after(0), RequestEnd: after(ms), ResponseStart: after(5 * ms), ResponseEnd: after(6 * ms), Outcome: httpreassembly.Answered, Head: &httpreassembly.Head{}}
+	x := &httpreassembly.Exchange{RequestStart: after(0), RequestEnd: after(ms), Outcome: httpreassembly.Answered, Answer: &httpreassembly.Answer{ResponseStart: after(5 * ms), ResponseEnd: after(6 * ms)}, Head: &httpreassembly.Head{}}
 	for _, ev := range []httpreassembly.Event{{At: x.RequestEnd, Kind: httpreassembly.RequestSeen}, {At: x.ResponseStart, Kind: httpreassembly.ResponseSeen}, {At: x.ResponseEnd, Kind: httpreassembly.ExchangeDone}} {
 		ev.Exchange = x
 		r.Event(&ev, nil)
 	}
-	early := &httpreassembly.Exchange{RequestStart: after(sec), RequestEnd: after(sec + 9*ms), ResponseStart: after(sec + 5*ms), ResponseEnd: after(sec + 10*ms), Outcome: httpreassembly.Answered, Head: &httpreassembly.Head{}}
+	early := &httpreassembly.Exchange{RequestStart: after(sec), RequestEnd: after(sec + 9*ms), Outcome: httpreassembly.Answered, Answer: &httpreassembly.Answer{ResponseStart: after(sec + 5*ms), ResponseEnd: after(sec + 10*ms)}, Head: &httpreassembly.Head{}}
 	for _, ev := range []httpreassembly.Event{{At: early.ResponseStart, Kind: httpreassembly.ResponseSeen, Early: true}, {At: early.RequestEnd, Kind: httpreassembly.RequestSeen, Early: true}, {At: early.ResponseEnd, Kind: httpreassembly.ExchangeDone}} {
 		ev.Exchange = early
 		r.Event(&ev, nil)
@@ -392,7 +392,7 @@ func TestHostileReport(t *testing.T) {
 }
 
 func hot() (*Report, []httpreassembly.Event, *rules.Verdict) {
-	x := &httpreassembly.Exchange{RequestStart: after(0), RequestEnd: after(ms), ResponseStart: after(5 * ms), ResponseEnd: after(6 * ms), Outcome: httpreassembly.Answered, Status: 200, Head: &httpreassembly.Head{}}
+	x := &httpreassembly.Exchange{RequestStart: after(0), RequestEnd: after(ms), Outcome: httpreassembly.Answered, Answer: &httpreassembly.Answer{Status: 200, ResponseStart: after(5 * ms), ResponseEnd: after(6 * ms)}, Head: &httpreassembly.Head{}}
 	return New(nil, Options{}), []httpreassembly.Event{
 		{At: x.RequestEnd, Kind: httpreassembly.RequestSeen, Exchange: x},
 		{At: x.ResponseStart, Kind: httpreassembly.ResponseSeen, Exchange: x},
