@@ -85,7 +85,9 @@ func (c *conn) doubtful(s *capture.Segment) bool {
 // contradicted by the server if it is not.
 func (t *Tracker) doubt(c *conn, dir capture.Dir, s *capture.Segment) {
 	if seq(s.Ack).after(c.half[dir.Reverse()].next) {
-		t.acknowledge(c, dir, s)
+		if t.acknowledge(c, dir, s); !c.has(used) {
+			return
+		}
 	}
 	if s.Len() == 0 {
 		t.stats.Unacceptable++

@@ -80,7 +80,8 @@ func (h *half) broken() bool {
 // RFC 7323's largest window.
 const maxJump = 1 << 30
 
-// acknowledge takes what s says about the other direction's bytes.
+// acknowledge takes what s says about the other direction's bytes. That may
+// be the end of c.
 func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 	p, ack := &c.half[dir.Reverse()], seq(s.Ack)
 	if !p.has(started) {
@@ -111,6 +112,7 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		p.acked = ack
 		if p.held != nil && len(p.held.doubted) > 0 {
 			t.trust(c, dir.Reverse(), s.At)
+			t.checkFIN(c, dir.Reverse(), s.At)
 		}
 		if c.has(used) {
 			t.watchHole(c, dir.Reverse(), s.At)

@@ -247,7 +247,9 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 		t.contradict(c, dir, s)
 		return
 	}
-	t.acknowledge(c, dir, s)
+	if t.acknowledge(c, dir, s); !c.has(used) {
+		return
+	}
 	if s.Len() > 0 {
 		c.history.note(dir, 'd')
 		t.data(c, dir, s)

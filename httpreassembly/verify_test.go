@@ -148,7 +148,7 @@ func (v *verifier) half(c *conn, dir capture.Dir) {
 	case h.has(finDone):
 		v.check(h.has(hasFIN) && h.next == h.fin+1 && h.held == nil, "direction %d is at %d, behind its FIN at %d", dir, h.next, h.fin)
 	case h.has(hasFIN):
-		v.check(h.next.before(h.fin) || h.next == h.fin && h.gapDue != 0, "direction %d is at %d, its FIN at %d", dir, h.next, h.fin)
+		v.check(h.next.before(h.fin), "direction %d is at %d, its FIN at %d", dir, h.next, h.fin)
 	}
 	v.check(!h.has(hasUrgent) || !h.urgent.before(h.next), "direction %d is at %d, beyond its urgent byte at %d", dir, h.next, h.urgent)
 	v.check(!h.has(choked) || h.window < smallWindow, "direction %d is choked by a window of %d", dir, h.window)
