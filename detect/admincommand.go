@@ -38,7 +38,7 @@ func (d adminCommand) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	}
 	deeds := n.deeds[k]
 	if k == adminRefused {
-		deeds.doers = slices.DeleteFunc(deeds.doers, func(w doer) bool { return n.probed(w.client) })
+		deeds.doers = slices.DeleteFunc(deeds.doers, func(w doer) bool { return n.probed(w.client.addr) })
 		deeds.calls = slices.DeleteFunc(deeds.calls, func(c CallRef) bool { return n.probed(c.Client.Addr()) })
 	}
 	deeds.blame(a, at)
@@ -63,15 +63,17 @@ func (n *node) probe(client netip.Addr) {
 	if len(n.probers) == maxProbers {
 		n.probers = append(n.probers[:0], n.probers[1:]...)
 	}
-	n.probers = append(n.probers, client)
+	n.probers = append(n.probers, ClientOf(client))
 }
 
-func (n *node) probed(client netip.Addr) bool { return slices.Contains(n.probers, client) }
+func (n *node) probed(client netip.Addr) bool {
+	return slices.ContainsFunc(n.probers, func(p Client) bool { return p.owns(client) })
+}
 
 // checks reports whether all who were refused probe as checks do.
 func (d *deeds) checks(n *node, at capture.Time) bool {
 	for _, w := range d.doers {
-		if at.Sub(w.last) < synWindow*second && !n.probed(w.client) {
+		if at.Sub(w.last) < synWindow*second && !n.probed(w.client.addr) {
 			return false
 		}
 	}

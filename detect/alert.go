@@ -39,8 +39,8 @@ type Alert struct {
 	Subject      string // what it is about, made of closed names, addresses and ports only: "127.0.0.1:14265 getTransactionsToApprove"
 	Since        capture.Time
 	Server       netip.AddrPort
-	Client       netip.Addr // invalid when no one client stands out
-	Command      string     // a Command.Name, or ""
+	Client       Client // invalid when no one client stands out
+	Command      string // a Command.Name, or ""
 	Value, Limit float64
 	Unit         string  // "seconds", "sockets", "descriptors", "ratio"
 	Summary      string  // one sentence, for people; no text from the wire
@@ -98,7 +98,7 @@ type CallRef struct {
 
 // ClientCount is how many of an alert's calls or sockets a client has.
 type ClientCount struct {
-	Client netip.Addr
+	Client Client
 	N      int
 }
 

@@ -22,15 +22,15 @@ func (d connectionFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	}
 	for _, r := range n.hot {
 		x := v.visitors.at(r)
-		if x == nil || int(x.opening) < o.Seconds || v.trusted(x.client) {
+		if x == nil || int(x.opening) < o.Seconds || v.trusted(x.addr) {
 			continue
 		}
-		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.client)}
+		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.addr)}
 		a := v.raise(l, n, key, Warning, measured{float64(x.opened), float64(o.PerClient), "connections"}, at)
 		if a == nil {
 			continue
 		}
-		a.Evidence.Clients = []ClientCount{{x.client, int(x.conns)}}
+		a.Client, a.Evidence.Clients = x.client(), []ClientCount{{x.client(), int(x.conns)}}
 		a.Summary = fmt.Sprintf("one client opens connections to %s without end; it holds %d", n.name(), x.conns)
 		a.Why = fmt.Sprintf("%d connections or more in each of %d seconds on end", o.PerClient, o.Seconds)
 		l.remember(key, a)

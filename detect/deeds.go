@@ -41,7 +41,7 @@ type deeds struct {
 
 // doer is a client and how often it did something.
 type doer struct {
-	client netip.Addr
+	client Client
 	n      int
 	last   capture.Time
 }
@@ -64,7 +64,8 @@ func (n *node) did(k deed, at capture.Time, client netip.Addr) *deeds {
 	count(&d.seconds, at)
 	oldest := 0
 	for i := range d.doers {
-		if w := &d.doers[i]; w.client == client {
+		if w := &d.doers[i]; w.client.owns(client) {
+			w.client = w.client.with(ClientOf(client))
 			w.n++
 			w.last = at
 			return d
@@ -72,7 +73,7 @@ func (n *node) did(k deed, at capture.Time, client netip.Addr) *deeds {
 			oldest = i
 		}
 	}
-	fresh := doer{client, 1, at}
+	fresh := doer{ClientOf(client), 1, at}
 	if len(d.doers) < maxDoers {
 		d.doers = append(d.doers, fresh)
 	} else {
@@ -108,14 +109,17 @@ func (n *node) lately(k deed, at capture.Time, o *Rate) int {
 	return within(&d.seconds, at, o.Within)
 }
 
-// blame puts who did it in evidence.
-func (d *deeds) blame(a *Alert, at capture.Time) {
+func (d *deeds) tally() tally {
 	clients := make(tally)
 	for _, w := range d.doers {
-		clients[w.client] += w.n
+		clients.count(w.client, w.n)
 	}
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
+	return clients
+}
+
+// blame puts who did it in evidence.
+func (d *deeds) blame(a *Alert, at capture.Time) {
+	d.tally().blame(a)
 	for i := len(d.calls) - 1; i >= 0; i-- {
 		c := d.calls[i]
 		c.Age, c.Verdict = at.Sub(c.Since), CauseUnknown

@@ -130,32 +130,48 @@ func (v *view) evidence(n *node, at capture.Time) Evidence {
 }
 
 // tally counts clients; the list it makes is sorted by count, then address.
-type tally map[netip.Addr]int
+type tally map[netip.Prefix]ClientCount
+
+func (t tally) add(a netip.Addr) { t.count(ClientOf(a), 1) }
+
+func (t tally) count(c Client, n int) {
+	k := clientsOf(c.addr)
+	sum, ok := t[k]
+	if !ok {
+		sum.Client = c
+	}
+	sum.Client = sum.Client.with(c)
+	sum.N += n
+	t[k] = sum
+}
 
 func (t tally) list() []ClientCount {
 	var all []ClientCount
-	for a, n := range t {
-		all = append(all, ClientCount{Client: a, N: n})
+	for _, c := range t {
+		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b ClientCount) int {
-		return cmp.Or(cmp.Compare(b.N, a.N), a.Client.Compare(b.Client))
+		return cmp.Or(cmp.Compare(b.N, a.N), a.Client.addr.Compare(b.Client.addr))
 	})
 	return all[:min(len(all), MaxEvidence)]
 }
 
 // standout returns the client that has at least four of five, and three.
-func (t tally) standout() netip.Addr {
+func (t tally) standout() Client {
 	total := 0
-	for _, n := range t {
-		total += n
+	for _, c := range t {
+		total += c.N
 	}
-	for a, n := range t {
-		if n >= 3 && 5*n >= 4*total {
-			return a
+	for _, c := range t {
+		if c.N >= 3 && 5*c.N >= 4*total {
+			return c.Client
 		}
 	}
-	return netip.Addr{}
+	return Client{}
 }
+
+// blame puts those counted in evidence, and who stands out.
+func (t tally) blame(a *Alert) { a.Evidence.Clients, a.Client = t.list(), t.standout() }
 
 // addCalls puts calls in evidence: the culprit first, if there is one, then
 // the oldest, and who made them.
@@ -165,11 +181,10 @@ func (v *view) addCalls(a *Alert, calls []int32, culprit int32, at capture.Time)
 		a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(culprit, at))
 	}
 	for _, i := range calls {
-		clients[v.calls.at(i).client()]++
+		clients.add(v.calls.at(i).client())
 		if i != culprit && len(a.Evidence.Calls) < MaxEvidence {
 			a.Evidence.Calls = append(a.Evidence.Calls, v.callRef(i, at))
 		}
 	}
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
+	clients.blame(a)
 }

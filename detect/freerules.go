@@ -280,7 +280,7 @@ func (f *freeRules) raise(v *view, s *ruleState, count int, at capture.Time, l *
 	}
 	a.Evidence = v.evidence(n, at)
 	if s.key.clients.IsValid() {
-		a.Evidence.Clients = []ClientCount{{Client: s.key.clients.Addr(), N: count}}
+		a.Evidence.Clients = []ClientCount{{Client: a.Client, N: count}}
 	}
 	a.Summary = r.Render(&s.matched.facts, count)
 	a.Why = freeWhy(r, count)

@@ -17,11 +17,11 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	for ci := n.cw.head; ci != none; ci = v.closeWaitOf(ci).links.next {
 		c := v.conns.at(ci)
 		if c.calls.head == none {
-			clients[c.client.Addr()]++
+			clients.add(c.client.Addr())
 			without++
 			continue
 		}
-		clients[v.calls.at(c.calls.head).client()]++ // who asked, not a proxy
+		clients.add(v.calls.at(c.calls.head).client()) // who asked, not a proxy
 		by := v.calls.at(c.calls.head).command()
 		for by.Index >= len(held) {
 			held = append(held, holding{})
@@ -34,11 +34,10 @@ func (v *view) holders(a *Alert, n *node, at capture.Time) string {
 	}
 	if n == v.host.node {
 		for f := range v.seeds {
-			clients[f.Client.Addr()]++
+			clients.add(f.Client.Addr())
 		}
 	}
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
+	clients.blame(a)
 	return heldBy(held, without)
 }
 
@@ -81,15 +80,14 @@ func (v *view) hoarders(a *Alert, n *node, at capture.Time) {
 	clients := make(tally)
 	v.eachIn(n, idle, at.Add(-v.age(idle)), func(_ int32, c *conn) {
 		if c.once() {
-			clients[c.client.Addr()]++
+			clients.add(c.client.Addr())
 		}
 	})
 	for p, since := range [numPhases]capture.Time{silent: at.Add(-silentAfter), sending: at.Add(-v.o.Descriptors.StuckAfter)} {
 		if since == 0 {
 			continue
 		}
-		v.eachIn(n, phase(p), since, func(_ int32, c *conn) { clients[c.client.Addr()]++ })
+		v.eachIn(n, phase(p), since, func(_ int32, c *conn) { clients.add(c.client.Addr()) })
 	}
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
+	clients.blame(a)
 }

@@ -247,7 +247,7 @@ func blank(key incidentKey, n *node) Alert {
 		a.Subject += " " + key.command.Name
 	}
 	if key.clients.IsValid() {
-		a.Client = key.clients.Addr()
+		a.Client = Client{key.clients.Addr(), !key.clients.IsSingleIP()}
 		a.Subject += " " + clientsName(key.clients)
 	}
 	return a
@@ -255,25 +255,6 @@ func blank(key incidentKey, n *node) Alert {
 
 func noEvidence() Evidence {
 	return Evidence{CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: -1, FDLimit: -1}
-}
-
-// clientsOf is whom a client is counted with: an IPv4 address is one, an IPv6
-// address is one of 2^64 that its owner may use.
-func clientsOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
-}
-
-func clientsName(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
 }
 
 // name is the node's part of a subject.

@@ -34,7 +34,7 @@ type node struct {
 	resent       [synWindow]secondCount // clients that sent again what the node did not acknowledge
 	hot          []visitorRef           // clients that ask or connect too often
 	scanners     []scanner
-	probers      []netip.Addr // clients that probe admin commands as checks do
+	probers      []Client // clients that probe admin commands as checks do
 
 	requests   [synWindow]secondCount
 	deeds      [numDeeds]*deeds // nil: nothing of the kind happened

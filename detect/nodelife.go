@@ -46,13 +46,14 @@ func (k *casualties) add(ref CallRef, client netip.Addr, at capture.Time) {
 		k.calls = append(k.calls, ref)
 	}
 	for i := range k.clients {
-		if k.clients[i].client == client {
-			k.clients[i].n++
+		if w := &k.clients[i]; w.client.owns(client) {
+			w.client = w.client.with(ClientOf(client))
+			w.n++
 			return
 		}
 	}
 	if len(k.clients) < maxDoers {
-		k.clients = append(k.clients, doer{client: client, n: 1})
+		k.clients = append(k.clients, doer{client: ClientOf(client), n: 1})
 	}
 }
 
@@ -146,7 +147,7 @@ func (k *casualties) show(a *Alert) {
 	a.Evidence.Calls = append(a.Evidence.Calls, k.calls...)
 	clients := make(tally)
 	for _, w := range k.clients {
-		clients[w.client] += w.n
+		clients.count(w.client, w.n)
 	}
 	a.Evidence.Clients = clients.list()
 	a.Evidence.InFlight = max(a.Evidence.InFlight, k.n)

@@ -170,7 +170,6 @@ func (v *view) eachIn(n *node, p phase, before capture.Time, f func(ci int32, c 
 // clientsIn counts the clients of the connections of a node in a phase.
 func (v *view) clientsIn(a *Alert, n *node, p phase, before capture.Time) {
 	clients := make(tally)
-	v.eachIn(n, p, before, func(_ int32, c *conn) { clients[c.client.Addr()]++ })
-	a.Evidence.Clients = clients.list()
-	a.Client = clients.standout()
+	v.eachIn(n, p, before, func(_ int32, c *conn) { clients.add(c.client.Addr()) })
+	clients.blame(a)
 }

@@ -20,13 +20,13 @@ func (d portScan) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 		if count < o.Ports {
 			continue
 		}
-		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(s.client)}
+		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(s.client.addr)}
 		a := l.raise(at, key, n, Warning, float64(count))
 		if a == nil {
 			continue
 		}
 		a.Unit, a.Limit, a.Confidence = "ports", float64(o.Ports), v.loss.confidence()
-		a.Evidence.Clients = []ClientCount{{s.client, count}}
+		a.Client, a.Evidence.Clients = s.client, []ClientCount{{s.client, count}}
 		a.Summary = fmt.Sprintf("a client tries ports of %s that nobody serves", n.server.Addr())
 		a.Why = fmt.Sprintf("%d different ports refused it within %s (fires at %d)", count, inSeconds(o.Within), o.Ports)
 		l.remember(key, a)
@@ -35,7 +35,7 @@ func (d portScan) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 
 // scanner is a client that met closed doors, and which: at most maxTried.
 type scanner struct {
-	client netip.Addr // as it was first seen: an IPv6 one may use any of its /64
+	client Client
 	last   capture.Time
 	ports  []triedPort
 }
@@ -56,7 +56,8 @@ func (v *view) scanner(n *node, client netip.Addr, at capture.Time) *scanner {
 	oldest := 0
 	for i := range n.scanners {
 		s := &n.scanners[i]
-		if s.client == client || s.client.Is6() && clientsOf(s.client).Contains(client) {
+		if s.client.owns(client) {
+			s.client = s.client.with(ClientOf(client))
 			s.last = at
 			return s
 		}
@@ -65,11 +66,11 @@ func (v *view) scanner(n *node, client netip.Addr, at capture.Time) *scanner {
 		}
 	}
 	if len(n.scanners) < maxScanners {
-		n.scanners = append(n.scanners, scanner{client: client, last: at})
+		n.scanners = append(n.scanners, scanner{client: ClientOf(client), last: at})
 		return &n.scanners[len(n.scanners)-1]
 	}
 	v.stats.NamesDropped++
-	n.scanners[oldest] = scanner{client: client, last: at, ports: n.scanners[oldest].ports[:0]}
+	n.scanners[oldest] = scanner{client: ClientOf(client), last: at, ports: n.scanners[oldest].ports[:0]}
 	return &n.scanners[oldest]
 }
 

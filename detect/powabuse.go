@@ -37,6 +37,9 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	calls := v.appendCalls(nil, n, func(c *cell) bool { return c.command.Pow })
 	v.sortByAge(calls)
 	v.addCalls(a, calls, none, at)
+	if inFlight < o.InFlight {
+		n.deeds[powAsked].tally().blame(a) // who asks again and again, not who waits by chance
+	}
 	if len(calls) > 0 {
 		a.Command = v.calls.at(calls[0]).command().Name
 	}
@@ -45,26 +48,17 @@ func (d powAbuse) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	l.remember(n.incident(d), a)
 }
 
-// perClient is how many calls of proof of work the busiest client made lately,
-// of all its addresses: a client that pauses for the window starts anew.
+// perClient is how many calls of proof of work the busiest client made lately:
+// one that pauses for the window starts anew.
 func (d *deeds) perClient(at capture.Time, o *PowAbuseOptions) int {
 	most := 0
-	var sums [maxDoers]int // at the first address of each client
 	for i := range d.doers {
 		w := &d.doers[i]
 		if at.Sub(w.last) > o.Within {
 			w.n = 0
 			continue
 		}
-		first := i
-		for k := range i {
-			if o := &d.doers[k]; o.client.Is6() && o.n > 0 && clientsOf(o.client).Contains(w.client) {
-				first = k
-				break
-			}
-		}
-		sums[first] += w.n
-		most = max(most, sums[first])
+		most = max(most, w.n)
 	}
 	return min(most, within(&d.seconds, at, o.Within))
 }

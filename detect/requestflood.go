@@ -16,15 +16,15 @@ func (d requestFlood) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	o := &v.o.RequestFlood
 	for _, r := range n.hot {
 		x := v.visitors.at(r)
-		if x == nil || int(x.busy) < o.Seconds || v.trusted(x.client) {
+		if x == nil || int(x.busy) < o.Seconds || v.trusted(x.addr) {
 			continue
 		}
-		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.client)}
+		key := incidentKey{detector: d.name(), node: n.id, clients: clientsOf(x.addr)}
 		a := v.raise(l, n, key, Warning, measured{float64(max(x.requests, int32(o.PerClient))), float64(o.PerClient), "requests a second"}, at)
 		if a == nil {
 			continue
 		}
-		a.Evidence.Clients = []ClientCount{{x.client, int(x.requests)}}
+		a.Client, a.Evidence.Clients = x.client(), []ClientCount{{x.client(), int(x.requests)}}
 		a.Summary = fmt.Sprintf("one client asks %s %d times a second or more", n.name(), o.PerClient)
 		a.Why = fmt.Sprintf("%d requests or more in each of %d seconds on end, on %d connections", o.PerClient, o.Seconds, x.conns)
 		if x.forwards {

@@ -28,7 +28,7 @@ func (d slowReader) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 			continue
 		}
 		slow++
-		clients[c.client.Addr()]++
+		clients.add(c.client.Addr())
 		oldest = max(oldest, at.Sub(r.since))
 		if len(calls) < MaxEvidence {
 			calls = append(calls, CallRef{Conn: c.id, Client: c.client.AddrPort(), From: c.client.AddrPort(), Since: r.since, Age: at.Sub(r.since), Verdict: CauseClientRead})
@@ -41,7 +41,8 @@ func (d slowReader) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	if a == nil {
 		return
 	}
-	a.Evidence.Calls, a.Evidence.Clients, a.Client = calls, clients.list(), clients.standout()
+	a.Evidence.Calls = calls
+	clients.blame(a)
 	a.Summary = fmt.Sprintf("%s of %s are not taken by their clients, the oldest for %s", plural(slow, "answer"), n.name(), inSeconds(oldest))
 	a.Why = fmt.Sprintf("%d whose client's window was closed and that were taken at less than %d bytes a second for %s or longer (fires at %d)",
 		slow, o.BytesPerSecond, inSeconds(o.Age), o.Readers)

@@ -48,7 +48,7 @@ type referenceSet struct {
 }
 
 type firstSender struct {
-	client netip.Addr
+	client Client
 	last   capture.Time
 }
 
@@ -69,11 +69,11 @@ func (v *view) seenElsewhere(n *node, print uint64, client netip.Addr, at captur
 			v.stats.NamesDropped++
 			return false
 		}
-		s.by[print] = &firstSender{client, at}
+		s.by[print] = &firstSender{ClientOf(client), at}
 		return false
 	}
 	f.last = at
-	return f.client != client
+	return !f.client.owns(client)
 }
 
 // sweep makes room, at most once a second.

@@ -13,10 +13,10 @@ import (
 // address with every call fills it and is seen by what the node counts as a
 // whole.
 type visitor struct {
-	key    visitorKey
-	client netip.Addr // as it was first seen
-	lru    link
-	gen    uint32 // told apart from the one that had its place before
+	key  visitorKey
+	addr netip.Addr // the lowest that was seen
+	lru  link
+	gen  uint32 // told apart from the one that had its place before
 
 	conns    int32 // established and not closed
 	second   int64 // of the three below
@@ -25,8 +25,12 @@ type visitor struct {
 	busy     int8 // seconds on end with RequestFlood.PerClient requests or more
 	opening  int8 // seconds on end with ConnectionFlood.PerClient connections or more
 	hot      bool // in node.hot
+	wide     bool // others of its /64 were seen as well
 	forwards bool // it says that it asks for others, and is not trusted to
 }
+
+// client is who it is.
+func (x *visitor) client() Client { return Client{x.addr, x.wide} }
 
 type visitorKey struct {
 	addr [16]byte
@@ -49,7 +53,7 @@ type visitors struct {
 
 func keyOf(n *node, a netip.Addr) visitorKey {
 	k := visitorKey{addr: a.As16(), node: n.id}
-	if a.Is6() && !a.Is4In6() {
+	if hops(a) {
 		clear(k.addr[8:])
 	}
 	return k
@@ -79,11 +83,16 @@ func (v *view) visit(n *node, a netip.Addr) visitorRef {
 			v.stats.VisitorsEvicted++
 		}
 		vs.gen++
-		*vs.slab.at(i) = visitor{key: k, client: a.Unmap(), gen: vs.gen}
+		*vs.slab.at(i) = visitor{key: k, addr: a.Unmap(), gen: vs.gen}
 		vs.by[k] = i
 		vs.link(i)
 	}
-	return visitorRef{i, vs.slab.at(i).gen}
+	x := vs.slab.at(i)
+	if a.Is6() && x.addr != a && !a.Is4In6() {
+		c := x.client().with(ClientOf(a))
+		x.addr, x.wide = c.addr, c.wide
+	}
+	return visitorRef{i, x.gen}
 }
 
 func (vs *visitors) link(i int32) {

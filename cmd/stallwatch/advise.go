@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stallwatch/cmd/internal/advise"
 	"stallwatch/cmd/internal/config"
+	"stallwatch/detect"
 )
 
 // adviseFlags are what the advise command was told.
@@ -55,7 +57,7 @@ say with --proxy what stands in front of the node.`,
 	fl.StringVar(&f.alert, "alert", "", "the alert's `NAME`, as in CallStalled; with --json, the last firing one of that name")
 	fl.StringVar(&f.command, "command", "", "the `COMMAND` it names, as in getTransactionsToApprove")
 	fl.StringVar(&f.api, "api", "", "the `API` that names the command, where several have one of the name")
-	fl.StringSliceVar(&f.clients, "client", nil, "`ADDRESS` of a client (repeatable)")
+	fl.StringSliceVar(&f.clients, "client", nil, "`ADDRESS` of a client, or its IPv6 /64 (repeatable)")
 	fl.StringSliceVar(&f.trusted, "trusted", nil, "`NETWORK` of your proxies, as in 10.0.0.0/8: never banned, never limited (repeatable)")
 	fl.StringVar(&f.server, "server", "", "the node's own `ADDRESS`: never banned")
 	fl.StringVar(&f.proxy, "proxy", "unknown", "what stands in front of the node: haproxy|nginx|none|unknown")
@@ -126,11 +128,11 @@ func (f *adviseFlags) override(c *cobra.Command, in *advise.Input) error {
 	if c.Flags().Changed("client") {
 		in.Clients = nil
 		for _, s := range f.clients {
-			a, err := netip.ParseAddr(s)
-			if err != nil || a.Zone() != "" {
-				return fmt.Errorf("--client %q: want an IP address, as in 192.0.2.7", s)
+			var who detect.Client
+			if err := who.UnmarshalText([]byte(s)); err != nil || !who.IsValid() || strings.Contains(s, "%") {
+				return fmt.Errorf("--client %q: want an IP address, as in 192.0.2.7, or an IPv6 network of 64 bits, as alerts name them", s)
 			}
-			in.Clients = append(in.Clients, a)
+			in.Clients = append(in.Clients, who)
 		}
 	}
 	if f.server != "" {

@@ -94,7 +94,7 @@ var needs = map[string]need{
 type plan struct {
 	in       Input
 	cmd      *command // nil if there is none
-	culprits []netip.Addr
+	culprits []netip.Prefix
 	need     need
 	notes    []string
 }
@@ -172,11 +172,19 @@ func marked(id string, lines ...string) string {
 	return b.String()
 }
 
-// addrs lists addresses as every configuration here takes them.
-func addrs(list []netip.Addr) string {
+// network is a network as every configuration here takes it.
+func network(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// networks lists networks so.
+func networks(list []netip.Prefix) string {
 	words := make([]string, len(list))
-	for i, a := range list {
-		words[i] = a.String()
+	for i, p := range list {
+		words[i] = network(p)
 	}
 	return strings.Join(words, " ")
 }

@@ -3,6 +3,7 @@ package advise
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,9 +18,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func addrList(words ...string) (list []netip.Addr) {
+func clientNamed(s string) (c detect.Client) {
+	if err := c.UnmarshalText([]byte(s)); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func clientList(words ...string) (list []detect.Client) {
 	for _, w := range words {
-		list = append(list, netip.MustParseAddr(w))
+		list = append(list, clientNamed(w))
 	}
 	return list
 }
@@ -36,17 +44,17 @@ var golden = []struct {
 	in   Input
 }{
 	{"stalled-direct", Input{Alert: "CallStalled", Command: "getTransactionsToApprove", Proxy: ProxyNone,
-		Clients: addrList("192.0.2.7", "2001:db8::7", "127.0.0.1"), Server: netip.MustParseAddr("198.51.100.1")}},
-	{"stalled-haproxy", Input{Alert: "CallStalled", Command: "getTransactionsToApprove", Proxy: HAProxy, Clients: addrList("127.0.0.1")}},
-	{"stalled-nginx", Input{Alert: "CallStalled", Command: "getTransactionsToApprove", Proxy: Nginx, Clients: addrList("192.0.2.7", "10.0.0.2"),
+		Clients: clientList("192.0.2.7", "2001:db8::7", "127.0.0.1"), Server: netip.MustParseAddr("198.51.100.1")}},
+	{"stalled-haproxy", Input{Alert: "CallStalled", Command: "getTransactionsToApprove", Proxy: HAProxy, Clients: clientList("127.0.0.1")}},
+	{"stalled-nginx", Input{Alert: "CallStalled", Command: "getTransactionsToApprove", Proxy: Nginx, Clients: clientList("192.0.2.7", "10.0.0.2"),
 		Trusted: prefixList("10.0.0.0/8"), Reference: ReferenceOther}},
-	{"stalled-unknown", Input{Alert: "CallStalled", Command: "findTransactions", Clients: addrList("192.0.2.7", "10.0.0.2")}},
+	{"stalled-unknown", Input{Alert: "CallStalled", Command: "findTransactions", Clients: clientList("192.0.2.7", "10.0.0.2")}},
 	{"pow", Input{Alert: "PowAbuse", Command: "attachToTangle", Proxy: HAProxy}},
-	{"route", Input{Alert: "CallStalled", Command: "GET /api/v1/messages/{id}", Clients: addrList("192.0.2.7")}},
-	{"jsonrpc", Input{Alert: "CallStalled", Command: "eth_call", Port: 8545, Clients: addrList("192.0.2.7")}},
+	{"route", Input{Alert: "CallStalled", Command: "GET /api/v1/messages/{id}", Clients: clientList("192.0.2.7")}},
+	{"jsonrpc", Input{Alert: "CallStalled", Command: "eth_call", Port: 8545, Clients: clientList("192.0.2.7")}},
 	{"descriptors", Input{Alert: "DescriptorExhaustion", Proxy: ProxyNone}},
-	{"login", Input{Alert: "LoginProbe", Clients: addrList("192.0.2.7"), Proxy: ProxyNone}},
-	{"hostile", Input{Alert: "x'; reboot #", Command: "$(reboot)", Clients: addrList("::ffff:192.0.2.7", "fe80::1%;reboot", "0.0.0.0", "192.0.2.7")}},
+	{"login", Input{Alert: "LoginProbe", Clients: clientList("192.0.2.7"), Proxy: ProxyNone}},
+	{"hostile", Input{Alert: "x'; reboot #", Command: "$(reboot)", Clients: clientList("::ffff:192.0.2.7", "fe80::1%;reboot", "0.0.0.0", "192.0.2.7")}},
 }
 
 func TestGolden(t *testing.T) {
@@ -74,7 +82,7 @@ func TestGolden(t *testing.T) {
 
 // everyInput visits each alert with each command and proxy.
 func everyInput(visit func(Input)) {
-	clients := addrList("192.0.2.7", "2001:db8::7", "10.0.0.9", "127.0.0.1", "203.0.113.1")
+	clients := clientList("192.0.2.7", "2001:db8::7", "10.0.0.9", "127.0.0.1", "203.0.113.1")
 	for _, alert := range Alerts {
 		for _, c := range []string{"", "getTransactionsToApprove", "attachToTangle", "addNeighbors", "GET /api/v1/messages/{id}", "ANY /api/plugins/debug/*", "eth_call", "debug_*"} {
 			for proxy := range Nginx + 1 {
@@ -104,7 +112,7 @@ func TestNeverBansAProxy(t *testing.T) {
 			}
 		}
 	}
-	all := addrList("127.0.0.1", "::1", "127.0.5.5", "10.0.0.9", "fe80::1", "203.0.113.1", "198.51.100.1", "192.0.2.7", "0.0.0.0", "224.0.0.1", "::ffff:203.0.113.1")
+	all := clientList("127.0.0.1", "::1", "127.0.5.5", "10.0.0.9", "fe80::1", "203.0.113.1", "198.51.100.1", "192.0.2.7", "0.0.0.0", "224.0.0.1", "::ffff:203.0.113.1")
 	for _, alert := range Alerts {
 		for _, proxy := range []Proxy{ProxyUnknown, ProxyNone, HAProxy, Nginx} {
 			in := Input{Alert: alert, Command: "getTransactionsToApprove", Clients: all, Proxy: proxy, Server: netip.MustParseAddr("198.51.100.1"), Trusted: prefixList("203.0.113.0/24")}
@@ -117,9 +125,28 @@ func TestNeverBansAProxy(t *testing.T) {
 	}
 }
 
+// TestBansNetworks: an IPv6 client is banned with its /64, unless that would
+// hit whom nobody may hit, or a local network.
+func TestBansNetworks(t *testing.T) {
+	for _, row := range []struct{ name, client, server, want string }{
+		{"one address", "2001:db8::7", "198.51.100.1", "2001:db8::/64"},
+		{"several of it", "2001:db8::/64", "198.51.100.1", "2001:db8::/64"},
+		{"the node has the same network", "2001:db8::7", "2001:db8::1", "2001:db8::7"},
+		{"several of the node's own network", "2001:db8::/64", "2001:db8::1", ""},
+		{"a local network", "fd00::7", "198.51.100.1", "fd00::7"},
+		{"IPv4", "192.0.2.7", "198.51.100.1", "192.0.2.7"},
+	} {
+		in := Input{Proxy: ProxyNone, Clients: clientList(row.client), Server: netip.MustParseAddr(row.server)}
+		list, _ := in.culprits()
+		if got := networks(list); got != row.want {
+			t.Errorf("%s: %q is banned, want %q", row.name, got, row.want)
+		}
+	}
+}
+
 func TestBehindAProxyNothingIsBanned(t *testing.T) {
 	for _, proxy := range []Proxy{HAProxy, Nginx} {
-		in := Input{Alert: "RequestFlood", Clients: addrList("192.0.2.7"), Proxy: proxy}
+		in := Input{Alert: "RequestFlood", Clients: clientList("192.0.2.7"), Proxy: proxy}
 		if s := find(Advise(in), "nftables"); s != nil {
 			t.Errorf("%v without trusted networks: banned at the node's port, where the peer is the proxy: %+v", proxy, s)
 		}
@@ -202,7 +229,7 @@ func TestValidate(t *testing.T) {
 		in   Input
 		want string // of the error
 	}{
-		{"plain", Input{Alert: "CallStalled", Command: "getNodeInfo", Clients: addrList("192.0.2.7")}, ""},
+		{"plain", Input{Alert: "CallStalled", Command: "getNodeInfo", Clients: clientList("192.0.2.7")}, ""},
 		{"alert of a rule file", Input{Alert: "TooManyTips"}, ""},
 		{"hostile alert", Input{Alert: "x;reboot"}, "want a name like"},
 		{"unknown command", Input{Alert: "CallStalled", Command: "getSecrets"}, "the rules know none"},
@@ -210,8 +237,8 @@ func TestValidate(t *testing.T) {
 		{"other", Input{Alert: "CallStalled", Command: "other"}, "no single command"},
 		{"wrong pack", Input{Command: "eth_call", API: "iri"}, "the rules know none"},
 		{"right pack", Input{Command: "eth_call", API: "jsonrpc"}, ""},
-		{"no address", Input{Clients: []netip.Addr{{}}}, "without an address"},
-		{"many clients", Input{Clients: make([]netip.Addr, MaxClients+1)}, "at most 64"},
+		{"no address", Input{Clients: []detect.Client{{}}}, "without an address"},
+		{"many clients", Input{Clients: make([]detect.Client, MaxClients+1)}, "at most 64"},
 	} {
 		err := row.in.Validate()
 		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
@@ -223,7 +250,7 @@ func TestValidate(t *testing.T) {
 // TestEveryCommandIsSafe walks the closed set.
 func TestEveryCommandIsSafe(t *testing.T) {
 	for _, c := range rules.Default().Commands() {
-		in := Input{Alert: "CallStalled", Command: c.Name, API: c.API, Clients: addrList("192.0.2.7")}
+		in := Input{Alert: "CallStalled", Command: c.Name, API: c.API, Clients: clientList("192.0.2.7")}
 		if err := in.Validate(); err != nil && c.Name != rules.Other && c.Name != "OPTIONS" && c.Name != "*.*" {
 			t.Errorf("%s: %v", c.Name, err)
 		}
@@ -244,8 +271,8 @@ func checkSafe(t *testing.T, in Input) {
 }
 
 func TestFromAlert(t *testing.T) {
-	a := &detect.Alert{Name: "CallStalled", Command: "getTransactionsToApprove", Server: netip.MustParseAddrPort("198.51.100.1:14700"), Client: netip.MustParseAddr("192.0.2.7")}
-	a.Evidence.Clients = []detect.ClientCount{{Client: netip.MustParseAddr("192.0.2.7"), N: 3}, {Client: netip.MustParseAddr("192.0.2.8"), N: 1}}
+	a := &detect.Alert{Name: "CallStalled", Command: "getTransactionsToApprove", Server: netip.MustParseAddrPort("198.51.100.1:14700"), Client: clientNamed("192.0.2.7")}
+	a.Evidence.Clients = []detect.ClientCount{{Client: clientNamed("192.0.2.7"), N: 3}, {Client: clientNamed("192.0.2.8"), N: 1}}
 	for _, row := range []struct {
 		shape string
 		want  Reference
@@ -279,7 +306,7 @@ func TestFromRecords(t *testing.T) {
 			}
 			continue
 		}
-		if got := in.Alert + " " + addrs(in.Clients); err != nil || got != row.want {
+		if got := in.Alert + " " + strings.Trim(fmt.Sprint(in.Clients), "[]"); err != nil || got != row.want {
 			t.Errorf("%s: got %q, %v, want %q", row.name, got, err, row.want)
 		}
 	}
@@ -293,7 +320,7 @@ func FuzzAdvise(f *testing.F) {
 	f.Fuzz(func(t *testing.T, alert, command, api, addr string, proxy uint8) {
 		in := Input{Alert: alert, Command: command, API: api, Proxy: Proxy(proxy % 4)}
 		if a, err := netip.ParseAddr(addr); err == nil {
-			in.Clients = append(in.Clients, a)
+			in.Clients = append(in.Clients, detect.ClientOf(a))
 		}
 		checkSafe(t, in)
 		if in.Validate() == nil {

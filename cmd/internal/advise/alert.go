@@ -44,23 +44,23 @@ func (in *Input) culprit(command, shape string) {
 	}
 }
 
-func appendNew(list []netip.Addr, a netip.Addr) []netip.Addr {
-	if !a.IsValid() || len(list) >= MaxClients || slices.Contains(list, a) {
+func appendNew(list []detect.Client, c detect.Client) []detect.Client {
+	if !c.IsValid() || len(list) >= MaxClients || slices.Contains(list, c) {
 		return list
 	}
-	return append(list, a)
+	return append(list, c)
 }
 
 // record is what is read of a record of type alert.
 type record struct {
 	Type, State, Alert, Command string
 	Server                      netip.AddrPort
-	Client                      netip.Addr
+	Client                      detect.Client
 	Evidence                    struct {
 		Calls []struct {
 			Command, Shape string
 		}
-		Clients []struct{ Client netip.Addr }
+		Clients []struct{ Client detect.Client }
 		Leg     struct {
 			Side   string
 			Paired int

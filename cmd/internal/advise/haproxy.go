@@ -124,7 +124,7 @@ func haproxyClients(p *plan) []Section {
 	lines, cond := p.named()
 	from := "stallwatch_from_" + p.cmd.ident()
 	lines = append(lines,
-		fmt.Sprintf("    acl %s src %s", from, addrs(p.culprits)),
+		fmt.Sprintf("    acl %s src %s", from, networks(p.culprits)),
 		fmt.Sprintf("    http-request deny if %s %s", from, cond))
 	return []Section{haproxySection(id, "reject "+p.cmd.Name+" from these clients",
 		"Costs everybody behind the same address this command, nothing else. The client can come back from another address.",

@@ -11,6 +11,7 @@ import (
 
 	"stallwatch/cmd/internal/config"
 	"stallwatch/cmd/internal/text"
+	"stallwatch/detect"
 	"stallwatch/rules"
 )
 
@@ -70,12 +71,12 @@ const MaxClients = 64
 // Input is what advice depends on. The zero value of a field means that it is
 // not known.
 type Input struct {
-	Alert     string       // its name
-	Command   string       // of the rules' closed set
-	API       string       // the pack that names Command; "" if any does
-	Clients   []netip.Addr // who did it, the busiest first
-	Server    netip.Addr   // the watched address
-	Port      uint16       // the watched port (0: 14265)
+	Alert     string          // its name
+	Command   string          // of the rules' closed set
+	API       string          // the pack that names Command; "" if any does
+	Clients   []detect.Client // who did it, the busiest first
+	Server    netip.Addr      // the watched address
+	Port      uint16          // the watched port (0: 14265)
 	Proxy     Proxy
 	Trusted   []netip.Prefix // networks of proxies
 	Reference Reference
@@ -115,8 +116,8 @@ func (in *Input) Validate() error {
 	if len(in.Clients) > MaxClients {
 		return fmt.Errorf("%d clients: want at most %d", len(in.Clients), MaxClients)
 	}
-	for _, a := range in.Clients {
-		if !a.IsValid() {
+	for _, c := range in.Clients {
+		if !c.IsValid() {
 			return fmt.Errorf("a client without an address")
 		}
 	}
@@ -139,11 +140,10 @@ func (in Input) defaults() (out Input, notes []string) {
 	if n := len(in.Clients) - MaxClients; n > 0 {
 		notes = append(notes, fmt.Sprintf("%d more clients were left out: with so many, limits for all do more than a list.", n))
 	}
-	var clients []netip.Addr
-	for _, a := range in.Clients[:min(len(in.Clients), MaxClients)] {
-		// A zone is free text; it means nothing on another machine either.
-		if a = a.Unmap().WithZone(""); a.IsValid() && !slices.Contains(clients, a) {
-			clients = append(clients, a)
+	var clients []detect.Client
+	for _, c := range in.Clients[:min(len(in.Clients), MaxClients)] {
+		if c.IsValid() && !slices.Contains(clients, c) {
+			clients = append(clients, c)
 		}
 	}
 	in.Clients = clients
@@ -185,17 +185,38 @@ func (in *Input) spared(a netip.Addr) string {
 	return ""
 }
 
-// culprits are the clients that a rule of a proxy may name, and what is to be
-// said of the others.
-func (in *Input) culprits() (list []netip.Addr, notes []string) {
-	for _, a := range in.Clients {
-		if why := in.spared(a); why != "" {
-			notes = append(notes, fmt.Sprintf("%s is left out: it %s.", a, why))
+// culprits are the networks that a rule may name, and what is to be said of
+// the others. Of an IPv6 client it is the whole /64: an address less is none
+// to him. Not so where that would hit whom no rule may hit, or in a local
+// network, where a /64 is everybody.
+func (in *Input) culprits() (list []netip.Prefix, notes []string) {
+	for _, c := range in.Clients {
+		why := in.spared(c.Addr())
+		network := c.Prefix()
+		switch wide := c.Network(); {
+		case !in.hitsExempt(wide) && !c.Addr().IsPrivate():
+			network = wide
+		case why == "" && in.hitsExempt(network):
+			why = "holds a trusted proxy or the node's own address"
+		}
+		if why != "" {
+			notes = append(notes, fmt.Sprintf("%s is left out: it %s.", c, why))
 			continue
 		}
-		list = append(list, a)
+		if slices.Contains(list, network) {
+			continue
+		}
+		if network != c.Prefix() {
+			notes = append(notes, fmt.Sprintf("Of %s its whole network is named, %s: whoever has one address there has them all.", c, network))
+		}
+		list = append(list, network)
 	}
 	return list, notes
+}
+
+// hitsExempt reports whether a rule for p would hit whom none may hit.
+func (in *Input) hitsExempt(p netip.Prefix) bool {
+	return slices.ContainsFunc(in.exempt(), p.Overlaps)
 }
 
 // Print2018 is the fingerprint of Known2018, as rules.Shape.RefPrint makes

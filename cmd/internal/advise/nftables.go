@@ -68,19 +68,19 @@ func nftScript(p *plan, port string) string {
 }
 
 func nftSet(b *strings.Builder, name, kind string, list []string) {
-	fmt.Fprintf(b, "  set %s {\n    type %s\n    flags timeout\n    timeout %s\n    size 65536\n", name, kind, banFor)
+	fmt.Fprintf(b, "  set %s {\n    type %s\n    flags interval, timeout\n    timeout %s\n    size 65536\n", name, kind, banFor)
 	if len(list) > 0 {
 		fmt.Fprintf(b, "    elements = { %s }\n", strings.Join(list, ", "))
 	}
 	b.WriteString("  }\n")
 }
 
-func byFamily(list []netip.Addr) (v4, v6 []string) {
-	for _, a := range list {
-		if a.Is4() {
-			v4 = append(v4, a.String())
+func byFamily(list []netip.Prefix) (v4, v6 []string) {
+	for _, p := range list {
+		if p.Addr().Is4() {
+			v4 = append(v4, network(p))
 		} else {
-			v6 = append(v6, a.String())
+			v6 = append(v6, network(p))
 		}
 	}
 	return v4, v6

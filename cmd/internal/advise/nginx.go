@@ -70,7 +70,7 @@ func nginxClients(p *plan) Section {
 	const id = "nginx-clients"
 	var lines []string
 	for _, a := range p.culprits {
-		lines = append(lines, "    deny "+a.String()+";")
+		lines = append(lines, "    deny "+network(a)+";")
 	}
 	return nginxSection(id, "refuse these clients",
 		"Costs everybody behind the same address the whole API, not only one command. A location with allow or deny of its own does not inherit these.",

@@ -200,14 +200,14 @@ func TestNftBansInANamespace(t *testing.T) {
 	if err := exec.Command(unshare, "-n", "true").Run(); err != nil {
 		t.Skip("no network namespaces here")
 	}
-	s := find(Advise(Input{Alert: "RequestFlood", Proxy: ProxyNone, Clients: addrList("192.0.2.7", "2001:db8::7"), Trusted: prefixList("203.0.113.0/24", "203.0.113.9/32")}), "nftables")
+	s := find(Advise(Input{Alert: "RequestFlood", Proxy: ProxyNone, Clients: clientList("192.0.2.7", "2001:db8::7"), Trusted: prefixList("203.0.113.0/24", "203.0.113.9/32")}), "nftables")
 	paste := s.Parts[0].Text
 	out, err := exec.Command(unshare, "-n", "/bin/sh", "-ec", paste+paste+"nft list ruleset\n"+s.Undo+"\necho after; nft list ruleset").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	before, after, _ := strings.Cut(string(out), "after\n")
-	if strings.Count(before, "counter packets") != 2 || !strings.Contains(before, "192.0.2.7") || !strings.Contains(before, "2001:db8::7") || strings.TrimSpace(after) != "" {
+	if strings.Count(before, "counter packets") != 2 || !strings.Contains(before, "192.0.2.7") || !strings.Contains(before, "2001:db8::/64") || strings.TrimSpace(after) != "" {
 		t.Errorf("got\n%s", out)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,7 +70,7 @@ func (d *draft) init() {
 // CaptureLoss is: nobody's packets.
 type selection struct {
 	server capture.Endpoint // invalid: no packets
-	client netip.Addr       // invalid: nobody stands out
+	client detect.Client    // invalid: nobody stands out
 }
 
 func newSelection(a *detect.Alert) selection {
@@ -86,7 +85,7 @@ func (s *selection) between(client, server capture.Endpoint) bool {
 	if !s.server.IsValid() {
 		return false
 	}
-	return server == s.server || s.client.IsValid() && client.Addr() == s.client && server.Addr() == s.server.Addr()
+	return server == s.server || s.client.IsValid() && client.IsValid() && s.client.Contains(client.Addr()) && server.Addr() == s.server.Addr()
 }
 
 // take writes a job's packets and samples.

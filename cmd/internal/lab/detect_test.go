@@ -186,7 +186,7 @@ func TestPreamble(t *testing.T) {
 				}
 				seen = seen || a.Name == "CallStalled"
 				for _, c := range a.Evidence.Clients {
-					if !slices.Contains(tt.want, c.Client) {
+					if !slices.Contains(tt.want, c.Client.Addr()) {
 						t.Errorf("%s names %s, want none but %v", a.Name, c.Client, tt.want)
 					}
 				}

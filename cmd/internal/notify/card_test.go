@@ -82,12 +82,12 @@ func TestAdviceFits(t *testing.T) {
 		}
 	}
 	a.Evidence.Leg = detect.Leg{}
-	a.Client = netip.Addr{}
+	a.Client = detect.Client{}
 	if got := strings.Join(Advice(a, "", ""), "\n"); strings.Contains(got, "block it") {
 		t.Errorf("nobody stands out, and yet: %s", got)
 	}
 	a.Command = "{client}"
-	a.Client = netip.MustParseAddr("203.0.113.66")
+	a.Client = detect.ClientOf(netip.MustParseAddr("203.0.113.66"))
 	if got := strings.Join(Advice(a, "haproxy", ""), "\n"); !strings.Contains(got, "names {client}") {
 		t.Errorf("a command was taken for a place: %s", got)
 	}
@@ -136,7 +136,7 @@ func TestCardSaysWhatMatters(t *testing.T) {
 // incident to PagerDuty and to bridges all the same.
 func TestFingerprintIsTheIncident(t *testing.T) {
 	a, b := stalled(1, detect.Firing, detect.Warning), stalled(9, detect.Resolved, detect.Critical)
-	b.Client = netip.Addr{}
+	b.Client = detect.Client{}
 	print := func(a *detect.Alert) string { return fingerprint(alertLabels(a, "node-1", a.Severity)) }
 	if print(a) != print(b) {
 		t.Errorf("%s and %s, want one", print(a), print(b))

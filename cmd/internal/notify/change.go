@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"stallwatch/capture"
@@ -57,7 +58,6 @@ func Sanitized(a *detect.Alert) detect.Alert {
 	c.Summary = clean(a.Summary, maxSummary)
 	c.Why = clean(a.Why, maxWhy)
 	c.Server = noZone(a.Server)
-	c.Client = a.Client.WithZone("")
 	c.Value, c.Limit = number(a.Value), number(a.Limit)
 	c.Confidence = min(max(number(a.Confidence), 0), 1)
 	c.Evidence.Calls = make([]detect.CallRef, 0, min(len(a.Evidence.Calls), detect.MaxEvidence))
@@ -70,10 +70,7 @@ func Sanitized(a *detect.Alert) detect.Alert {
 		r.Verdict = detect.Cause(clean(string(r.Verdict), 32))
 		c.Evidence.Calls = append(c.Evidence.Calls, r)
 	}
-	c.Evidence.Clients = make([]detect.ClientCount, 0, min(len(a.Evidence.Clients), detect.MaxEvidence))
-	for _, n := range a.Evidence.Clients[:min(len(a.Evidence.Clients), detect.MaxEvidence)] {
-		c.Evidence.Clients = append(c.Evidence.Clients, detect.ClientCount{Client: n.Client.WithZone(""), N: n.N})
-	}
+	c.Evidence.Clients = slices.Clone(a.Evidence.Clients[:min(len(a.Evidence.Clients), detect.MaxEvidence)])
 	return c
 }
 

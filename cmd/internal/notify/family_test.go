@@ -130,11 +130,11 @@ var server = netip.MustParseAddrPort("192.0.2.10:14265")
 
 func stalled(s float64, state detect.State, sev detect.Severity) *detect.Alert {
 	return &detect.Alert{At: at(s), State: state, Name: "CallStalled", Severity: sev, Subject: server.String() + " getTransactionsToApprove",
-		Since: at(1), Server: server, Client: netip.MustParseAddr("203.0.113.66"), Command: "getTransactionsToApprove",
+		Since: at(1), Server: server, Client: detect.ClientOf(netip.MustParseAddr("203.0.113.66")), Command: "getTransactionsToApprove",
 		Value: 61, Limit: 10, Unit: "seconds", Summary: "7 calls of getTransactionsToApprove in flight, the oldest unanswered for 61 s",
 		Why: "7 calls over the budget of 10 s (fires at 3)", Confidence: 0.9,
 		Evidence: detect.Evidence{InFlight: 7, CloseWait: 12, CloseWaitKernel: 11, Unaccepted: -1, FDs: 300, FDLimit: 4096, ETA: 4 * time.Minute, HasETA: true,
-			Clients: []detect.ClientCount{{Client: netip.MustParseAddr("203.0.113.66"), N: 5}},
+			Clients: []detect.ClientCount{{Client: detect.ClientOf(netip.MustParseAddr("203.0.113.66")), N: 5}},
 			Calls: []detect.CallRef{{Client: netip.MustParseAddrPort("203.0.113.66:40000"), Command: "getTransactionsToApprove", Shape: "depth=15 reference=hash",
 				Age: 61 * time.Second, Verdict: detect.CauseApp}}}}
 }
@@ -150,7 +150,7 @@ func hostile(i int) *detect.Alert {
 	for range 30 {
 		a.Evidence.Calls = append(a.Evidence.Calls, detect.CallRef{Command: long, Raw: long, Shape: long, Verdict: detect.Cause(long), Age: time.Hour,
 			Client: netip.AddrPortFrom(netip.MustParseAddr("fe80::1%"+"evil\n"), 1)})
-		a.Evidence.Clients = append(a.Evidence.Clients, detect.ClientCount{Client: netip.MustParseAddr("fe80::1%" + "evil\n"), N: 1})
+		a.Evidence.Clients = append(a.Evidence.Clients, detect.ClientCount{Client: detect.ClientOf(netip.MustParseAddr("fe80::1%" + "evil\n")), N: 1})
 	}
 	a.Evidence.Calls[0] = a.Evidence.Calls[3]
 	return a

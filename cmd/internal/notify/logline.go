@@ -41,7 +41,7 @@ func (l *logLine) calls(b *batch) []call {
 func (l *logLine) lines(b *batch) []byte {
 	var out []byte
 	for _, c := range b.Changed {
-		if !c.resolved() && l.bannable(c.Alert.Client) {
+		if !c.resolved() && l.bannable(c.Alert.Client.Addr()) {
 			out = l.line(out, &c.Alert, b.Test)
 		}
 	}
@@ -60,7 +60,7 @@ func (l *logLine) line(dst []byte, a *detect.Alert, test bool) []byte {
 	}
 	dst = appendName(dst, a.Name)
 	dst = append(dst, " client="...)
-	dst = a.Client.Unmap().AppendTo(dst)
+	dst = a.Client.Addr().AppendTo(dst)
 	if a.Server.IsValid() {
 		dst = append(dst, " port="...)
 		dst = strconv.AppendUint(dst, uint64(a.Server.Port()), 10)

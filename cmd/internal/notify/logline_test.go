@@ -43,11 +43,11 @@ func TestLogLine(t *testing.T) {
 	re := failregex(t)
 	client := func(s string) detect.Alert {
 		a := *stalled(1.25, detect.Firing, detect.Critical)
-		a.Client = netip.MustParseAddr(s)
+		a.Client = detect.ClientOf(netip.MustParseAddr(s))
 		return a
 	}
 	noClient, over, odd := client("203.0.113.66"), client("203.0.113.66"), client("2001:db8::66")
-	noClient.Client = netip.Addr{}
+	noClient.Client = detect.Client{}
 	over.State = detect.Resolved
 	odd.Name, odd.Subject, odd.Command = "X client=198.51.100.1 \n2018-01-25T08:58:01Z stallwatch[1]: abuse rule=Y client=198.51.100.1", "s\n", "c\n"
 	for _, row := range []struct {

@@ -29,12 +29,12 @@ type step struct {
 func steps(now time.Time, instance string) []step {
 	at := capture.At(now)
 	a := detect.Alert{At: at, Since: at.Add(-15 * time.Second), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning,
-		Subject: strings.TrimSpace("test " + instance), Server: netip.MustParseAddrPort("192.0.2.10:14265"), Client: netip.MustParseAddr("203.0.113.66"),
+		Subject: strings.TrimSpace("test " + instance), Server: netip.MustParseAddrPort("192.0.2.10:14265"), Client: detect.ClientOf(netip.MustParseAddr("203.0.113.66")),
 		Command: "getTransactionsToApprove", Value: 15, Limit: 10, Unit: "seconds", Confidence: 1,
 		Summary: "TEST, nothing is wrong: stallwatch notify test shows what an alert looks like",
 		Why:     "somebody ran stallwatch notify test",
 		Evidence: detect.Evidence{InFlight: 3, CloseWait: -1, CloseWaitKernel: -1, Unaccepted: -1, FDs: 512, FDLimit: 4096,
-			Clients: []detect.ClientCount{{Client: netip.MustParseAddr("203.0.113.66"), N: 3}}}}
+			Clients: []detect.ClientCount{{Client: detect.ClientOf(netip.MustParseAddr("203.0.113.66")), N: 3}}}}
 	a = Sanitized(&a)
 	worse, over := a, a
 	worse.At, worse.Severity, worse.Summary = at.Add(time.Second), detect.Critical, "TEST, nothing is wrong: the same incident, worse"

@@ -47,7 +47,7 @@ func TestFail2banReadsTheLog(t *testing.T) {
 		a := detect.Alert{At: 1516870681_250000000, Since: 1516870680_000000000, State: detect.Firing, Severity: detect.Critical, Name: "CallStalled",
 			Subject: subject, Server: netip.MustParseAddrPort("192.0.2.1:14265"), Command: "getTransactionsToApprove", Summary: "s", Why: "w"}
 		if client != "" {
-			a.Client = netip.MustParseAddr(client)
+			a.Client = detect.ClientOf(netip.MustParseAddr(client))
 		}
 		return a
 	}

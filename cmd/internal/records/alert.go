@@ -19,7 +19,7 @@ func (r *Writer) alert(a *detect.Alert) {
 	l.text("subject", a.Subject)
 	l.time("since", a.Since)
 	l.addrPort("server", a.Server)
-	l.addr("client", a.Client)
+	l.text("client", a.Client.String())
 	l.text("command", a.Command)
 	l.float("value", a.Value)
 	l.float("limit", a.Limit)
@@ -47,7 +47,7 @@ func (r *Writer) evidence(e *detect.Evidence) {
 		for _, c := range e.Clients {
 			l.comma()
 			l.b = append(l.b, '{')
-			l.addr("client", c.Client)
+			l.text("client", c.Client.String())
 			l.int("n", int64(c.N))
 			l.shut('}')
 		}

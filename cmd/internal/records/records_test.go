@@ -79,9 +79,9 @@ func one(r *Writer) {
 		CloseWaitKernel: 301, Unaccepted: 12, FDs: 900, FDLimit: 4096, ETA: 77500 * ms, HasETA: true}})
 	call := detect.CallRef{Conn: 7, Depth: 1, Client: netip.MustParseAddrPort("192.0.2.8:1"), Command: gtta.Name, Since: after(ms), Age: 11 * sec, Verdict: detect.CauseApp}
 	a := detect.Alert{At: after(12 * sec), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning, Subject: "10.0.0.1:14265 getTransactionsToApprove",
-		Since: after(2 * sec), Server: netip.MustParseAddrPort("10.0.0.1:14265"), Client: netip.MustParseAddr("192.0.2.8"), Command: gtta.Name,
+		Since: after(2 * sec), Server: netip.MustParseAddrPort("10.0.0.1:14265"), Client: detect.ClientOf(netip.MustParseAddr("192.0.2.8")), Command: gtta.Name,
 		Value: 11, Limit: 10, Unit: "seconds", Summary: "1 call of getTransactionsToApprove hangs", Why: "11 s > 10 s", Confidence: 0.75,
-		Evidence: detect.Evidence{Calls: []detect.CallRef{call}, InFlight: 40, Clients: []detect.ClientCount{{Client: netip.MustParseAddr("192.0.2.8"), N: 3}},
+		Evidence: detect.Evidence{Calls: []detect.CallRef{call}, InFlight: 40, Clients: []detect.ClientCount{{Client: detect.ClientOf(netip.MustParseAddr("192.0.2.8")), N: 3}},
 			CloseWait: 300, CloseWaitKernel: -1, Unaccepted: -1, FDs: 900, FDLimit: 4096, ETA: 77 * sec, ETALow: 60 * sec, ETAHigh: 90 * sec, HasETA: true, GapBytes: 5}}
 	r.Finding(&detect.Finding{At: a.At, Kind: detect.AlertChanged, Alert: &a})
 	worse := a

@@ -134,12 +134,10 @@ func (r *Report) who(a *detect.Alert) string {
 	switch {
 	case hangs(a) && a.Evidence.Calls[0].Command != "":
 		return named(&a.Evidence.Calls[0])
-	case a.Client.Is6():
-		return "[" + a.Client.WithZone("").String() + "]"
-	case a.Client.IsValid():
-		return a.Client.String()
+	case a.Client.Addr().Is6() && a.Client.Prefix().IsSingleIP():
+		return "[" + a.Client.String() + "]"
 	}
-	return ""
+	return a.Client.String()
 }
 
 // stuck reports whether what hangs longest is a call that costs a node
@@ -199,7 +197,7 @@ func (r *Report) advise(p *page, a *detect.Alert) {
 		add(" --command " + quoted(c[0].Command))
 	}
 	if a.Client.IsValid() {
-		add(" --client " + a.Client.WithZone("").String())
+		add(" --client " + a.Client.String())
 	}
 	p.line("%s", line)
 }

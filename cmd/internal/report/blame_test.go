@@ -17,10 +17,10 @@ func TestBlame(t *testing.T) {
 	client := netip.MustParseAddr("192.0.2.8")
 	six := netip.MustParseAddr("2001:db8:1:2::")
 	held := func(command string, c detect.Cause) detect.Evidence {
-		return detect.Evidence{Calls: []detect.CallRef{{Command: command, Verdict: c, Client: netip.AddrPortFrom(client, 9), Age: sec}}, Clients: []detect.ClientCount{{Client: client, N: 2}}}
+		return detect.Evidence{Calls: []detect.CallRef{{Command: command, Verdict: c, Client: netip.AddrPortFrom(client, 9), Age: sec}}, Clients: []detect.ClientCount{{Client: detect.ClientOf(client), N: 2}}}
 	}
 	fired := func(at time.Duration, s detect.Severity, name, summary string, c netip.Addr, e detect.Evidence) *detect.Alert {
-		return &detect.Alert{At: after(at), State: detect.Firing, Severity: s, Name: name, Summary: summary, Client: c, Evidence: e}
+		return &detect.Alert{At: after(at), State: detect.Firing, Severity: s, Name: name, Summary: summary, Client: detect.ClientOf(c), Evidence: e}
 	}
 	none := netip.Addr{}
 	stalled := fired(9*sec, detect.Warning, "CallStalled", "8 calls of getTips hang", none, held("getTips", detect.CauseApp))

@@ -59,7 +59,7 @@ func (g *Log) Finding(f *detect.Finding) {
 		e = e.Str("why", clean(a.Why))
 	}
 	if a.Client.IsValid() {
-		e = e.Str("client", a.Client.WithZone("").String())
+		e = e.Str("client", a.Client.String())
 	}
 	e = evidenceFields(e, &a.Evidence)
 	if a.Confidence > 0 && a.Confidence < 1 {

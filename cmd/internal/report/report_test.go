@@ -79,14 +79,14 @@ func incident(r *Report) pipeline.Stats {
 	}
 	client := netip.MustParseAddr("192.0.2.8")
 	a := detect.Alert{At: after(62 * sec), State: detect.Firing, Name: "CallStalled", Severity: detect.Warning, Subject: "10.0.0.1:14265 getTransactionsToApprove",
-		Since: after(61 * sec), Client: client, Command: gtta.Name, Value: 10, Limit: 10, Unit: "seconds", Confidence: 0.9,
+		Since: after(61 * sec), Client: detect.ClientOf(client), Command: gtta.Name, Value: 10, Limit: 10, Unit: "seconds", Confidence: 0.9,
 		Summary: "8 calls of getTransactionsToApprove hang, the oldest for 10 s; 3 calls of other commands wait behind it, and clients begin to leave",
 		Why:     "oldest call 10 s, budget 10 s",
 		Evidence: detect.Evidence{InFlight: 11, CloseWait: 7, CloseWaitKernel: 7, Unaccepted: 1, FDs: 3200, FDLimit: 4096, ETA: 77 * sec, HasETA: true, LostPackets: 2, GapBytes: 1460,
 			Calls: []detect.CallRef{
 				{Client: netip.MustParseAddrPort("192.0.2.8:50123"), Command: gtta.Name, Shape: "depth=27 numWalks=5", Age: 10 * sec, Verdict: detect.CauseApp},
 				{Client: netip.MustParseAddrPort("[2001:db8::1]:4"), Command: rules.Other, Raw: "x\x1b[2J", Age: 4 * sec, Verdict: detect.CauseGone}},
-			Clients: []detect.ClientCount{{Client: client, N: 8}, {Client: netip.MustParseAddr("2001:db8::1"), N: 3}}}}
+			Clients: []detect.ClientCount{{Client: detect.ClientOf(client), N: 8}, {Client: detect.ClientOf(netip.MustParseAddr("2001:db8::1")), N: 3}}}}
 	r.Finding(&detect.Finding{At: a.At, Kind: detect.AlertChanged, Alert: &a})
 	r.Event(&httpreassembly.Event{At: after(95 * sec), Kind: httpreassembly.Refused}, nil)
 	over := a

@@ -110,9 +110,9 @@ func attack(s *scene) {
 		if i == 30 {
 			s.alert("CallStalled", detect.Firing, detect.Warning, func(a *detect.Alert) {
 				a.Subject += " getTransactionsToApprove"
-				a.Command, a.Client = "getTransactionsToApprove", client(0).Addr()
+				a.Command, a.Client = "getTransactionsToApprove", detect.ClientOf(client(0).Addr())
 				a.Summary = "60 calls of getTransactionsToApprove in flight on 192.0.2.1:14265, the oldest unanswered for 30 s"
-				a.Evidence.Clients = []detect.ClientCount{{Client: client(0).Addr(), N: 50}, {Client: client(1).Addr(), N: 10}}
+				a.Evidence.Clients = []detect.ClientCount{{Client: detect.ClientOf(client(0).Addr()), N: 50}, {Client: detect.ClientOf(client(1).Addr()), N: 10}}
 				a.Evidence.Calls = []detect.CallRef{{Client: client(0), Command: a.Command, Shape: "depth=15 reference(81)", Age: 30 * sec, Verdict: detect.CauseGone}}
 			})
 		}
@@ -227,8 +227,8 @@ func hostile(s *scene) {
 	for i := range 40 {
 		s.alert(fmt.Sprint(word[:90], i), detect.Firing, detect.Critical, func(a *detect.Alert) {
 			a.Subject, a.Command, a.Summary, a.Why, a.Unit = fmt.Sprint(i, word), word, word, word, word
-			a.Client = netip.MustParseAddr("fe80::1").WithZone(word)
-			a.Evidence.Calls = []detect.CallRef{{Client: netip.AddrPortFrom(a.Client, 1), Command: word, Raw: word, Shape: word, Verdict: detect.Cause(word), Age: sec}}
+			a.Client = detect.ClientOf(netip.MustParseAddr("fe80::1").WithZone(word))
+			a.Evidence.Calls = []detect.CallRef{{Client: netip.AddrPortFrom(a.Client.Addr().WithZone(word), 1), Command: word, Raw: word, Shape: word, Verdict: detect.Cause(word), Age: sec}}
 			a.Evidence.Clients = []detect.ClientCount{{Client: a.Client, N: 4}}
 		})
 		s.alert(fmt.Sprint(word[:90], i), detect.Resolved, detect.Critical, func(a *detect.Alert) { a.Subject, a.Summary = word, word })
