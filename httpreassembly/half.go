@@ -96,7 +96,7 @@ func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 		t.confirm(c)
 	}
 	switch d := ack.sub(p.acked); {
-	case d < 0:
+	case d < 0 || d >= maxJump: // old, or nonsense
 	case d == 0:
 		if p.gapDue != 0 && ack == p.next {
 			p.gapDue = 0 // the receiver lacks it too: it will come again
