@@ -151,7 +151,7 @@ type Pending struct {
 	Call                     rules.Verdict
 	Age                      time.Duration // since RequestEnd
 	Cause                    Cause
-	Final                    bool // nothing more is expected: the capture ended, or the node's process went
+	Final                    bool // nothing more is expected: the capture ended, the node's process went, or it gave the descriptor of a reset client back
 }
 
 // Node is the state of one watched server at an instant.

@@ -68,10 +68,7 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 		dst = e.cut(dst, ev)
 	}
 	e.view.observe(ev, v)
-	if len(e.view.buried) > 0 {
-		dst = append(dst, e.view.buried...)
-		e.view.buried = nil // rare: the node's process went
-	}
+	dst = e.last(dst)
 	if e.free != nil {
 		e.free.observe(e.view, ev, v)
 	}
@@ -86,7 +83,18 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 func (e *Engine) Sample(dst []Finding, at capture.Time, s *capture.Sample) []Finding {
 	dst = e.Advance(dst, at)
 	e.view.sampled(at, s)
+	dst = e.last(dst)
 	e.saw(at)
+	return dst
+}
+
+// last appends the last words on calls whose end no packet showed: their
+// node's process went, or gave back their descriptors.
+func (e *Engine) last(dst []Finding) []Finding {
+	if len(e.view.buried) > 0 { // rare
+		dst = append(dst, e.view.buried...)
+		e.view.buried = nil
+	}
 	return dst
 }
 

@@ -35,6 +35,7 @@ type host struct {
 	overflows history // ListenOverflows since the first sample
 	drops     history
 	base      capture.Sample // the first: counters start there
+	spares    spares
 }
 
 // seed is a connection that stood half closed before the capture saw it.
@@ -69,6 +70,7 @@ func (v *view) sampled(at capture.Time, s *capture.Sample) {
 	}
 	v.findHostNode()
 	v.findUnaccepted()
+	v.release(at)
 }
 
 // onceEstablished counts the sockets of connections that were established at

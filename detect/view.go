@@ -41,7 +41,7 @@ type view struct {
 	seeds  map[capture.Flow]seed
 	legs   legs
 	loss   lossWindow
-	buried []Finding // calls that ended with the node, not told yet; at most those in flight
+	buried []Finding // calls that ended unseen, not told yet; at most those in flight
 }
 
 func newView(o *Options) *view {

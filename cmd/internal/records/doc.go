@@ -72,8 +72,8 @@
 //	age_seconds      since the last byte of the request
 //	verdict          app (the kernel acknowledged the request, the application does not answer),
 //	                 client_gone (the same, and the client left, or left the proxy in front), capture_gap, unknown
-//	final            true if nothing more is expected of the call: the run ended, or the node's
-//	                 process went
+//	final            true if nothing more is expected of the call: the run ended, the node's
+//	                 process went, or it gave the descriptor of a reset client back
 //	                 (where the client had reset, an exchange may still follow: client_gone)
 //
 // # connection
