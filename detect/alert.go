@@ -151,6 +151,7 @@ type Pending struct {
 	Call                     rules.Verdict
 	Age                      time.Duration // since RequestEnd
 	Cause                    Cause
+	Uncounted                bool // no alert's business, however old: see CallStalledOptions.OtherGET
 	Final                    bool // nothing more is expected: the capture ended, the node's process went, or it gave the descriptor of a reset client back
 }
 

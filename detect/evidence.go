@@ -110,7 +110,7 @@ func (v *view) pending(i int32, at capture.Time, final bool) Finding {
 		Conn: on.id, Flow: c.x.Flow, Client: v.who(c, on), Depth: c.x.Depth,
 		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
 		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
-		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Final: final,
+		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Uncounted: !v.counts(c), Final: final,
 	}}
 }
 

@@ -5,6 +5,7 @@ package httpreassembly
 type Stats struct {
 	Segments, PayloadBytes                    uint64
 	Ignored                                   uint64 // segments of unwatched ports
+	HTTPElsewhere                             Ports  // that are not watched and that requests were sent to
 	Orphans                                   uint64 // segments of no known connection that may not open one (bare ACK, FIN, RST)
 	Tombstoned                                uint64 // segments of a connection that has ended
 	Retransmitted                             uint64 // segments that brought nothing new
@@ -49,6 +50,9 @@ func (a *Stats) Add(b *Stats) {
 	} {
 		*f.a += *f.b
 	}
+	for _, n := range b.HTTPElsewhere {
+		a.HTTPElsewhere.add(n)
+	}
 	for i := range a.Oddities {
 		a.Oddities[i] += b.Oddities[i]
 	}
@@ -63,4 +67,20 @@ func (a *Stats) Add(b *Stats) {
 	a.Unconfirmed += b.Unconfirmed
 	a.InFlight += b.InFlight
 	a.Buffered += b.Buffered
+}
+
+// Ports are the lowest of the ports that were added, each once and in order;
+// then zeros. Which they are does not depend on the order of adding, so it is
+// the same over any number of trackers.
+type Ports [4]uint16
+
+func (p *Ports) add(n uint16) {
+	for i, have := range p {
+		if n == 0 || n == have {
+			return
+		}
+		if have == 0 || n < have {
+			p[i], n = n, have
+		}
+	}
 }

@@ -51,7 +51,7 @@ func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
 	t.stats.Segments++
 	t.stats.PayloadBytes += uint64(s.Len())
 	if !t.ports.watched(s) {
-		t.stats.Ignored++
+		t.ignore(s)
 		if t.opts.Perimeter {
 			t.perimeter(s)
 		}
@@ -63,6 +63,15 @@ func (t *Tracker) Segment(dst []Event, s *capture.Segment) []Event {
 		}
 	}
 	return t.done()
+}
+
+// ignore counts a segment that no watched port is part of. Of a capture that
+// was read for the wrong port somebody will ask which would have been right.
+func (t *Tracker) ignore(s *capture.Segment) {
+	t.stats.Ignored++
+	if looksLikeRequest(s.Payload) {
+		t.stats.HTTPElsewhere.add(s.Dst.Port())
+	}
 }
 
 // Advance appends what falls due at or before now.

@@ -3,7 +3,9 @@ package live
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/google/gopacket/pcap"
@@ -19,6 +21,18 @@ var (
 	ErrInterfaceDown = errors.New("interface went down")
 	ErrLinkType      = errors.New("unknown link type")
 )
+
+// filterHint says what was meant where an argument is no pcap-filter but what
+// other programs take there.
+func filterHint(user string) string {
+	if _, err := strconv.ParseUint(user, 10, 16); err == nil {
+		return fmt.Sprintf("; a port is given by -p %s", user)
+	}
+	if _, err := net.InterfaceByName(user); err == nil {
+		return fmt.Sprintf("; an interface is given by -i %s", user)
+	}
+	return "; want a pcap-filter expression, as in 'not host 10.0.0.7'"
+}
 
 // noInterface lists what there is instead of name.
 func noInterface(name string) error {

@@ -126,7 +126,7 @@ func (h *handle) setFilter(ports []uint16, user string, perimeter bool) error {
 	}
 	if user != "" {
 		if _, err := h.pcap.CompileBPFFilter(user); err != nil {
-			return fmt.Errorf("%w %q: %w", ErrFilter, user, err)
+			return fmt.Errorf("%w %q: %w%s", ErrFilter, user, err, filterHint(user))
 		}
 	}
 	expr := BuildFilter(ports, user, h.link == capture.LinkEthernet, perimeter)

@@ -55,6 +55,9 @@ func NewRecorder(path string, o RecorderOptions) (*Recorder, error) {
 	return r, nil
 }
 
+// ErrExists is why a recording does not begin: its file is there.
+var ErrExists = errors.New("is there already: choose another name, or remove it first")
+
 func create(name string, overwrite bool) (*os.File, error) {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if overwrite {
@@ -65,7 +68,7 @@ func create(name string, overwrite bool) (*os.File, error) {
 	}
 	f, err := os.OpenFile(name, flags, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s is there already: choose another name, or remove it first", printable(name))
+		return nil, fmt.Errorf("%s %w", printable(name), ErrExists)
 	}
 	return f, err
 }

@@ -32,7 +32,7 @@ type analysis struct {
 }
 
 func (a *analysis) register(f *pflag.FlagSet, ports string) {
-	f.StringSliceVarP(&a.ports, "port", "p", nil, ports)
+	f.StringArrayVarP(&a.ports, "port", "p", nil, ports)
 	f.StringArrayVar(&a.rules, "rules", nil, "a `FILE` of your own rules, over the embedded ones (repeatable; see \"stallwatch rules\")")
 	f.StringVar(&a.api, "api", "auto", "how a request names its command: "+strings.Join(rules.Default().APIs(), ", ")+"; auto looks at each request")
 	f.IntVar(&a.fdLimit, "fd-limit", 0, "the node's limit of open files, assumed where its process cannot be asked (default: as the rules say, 4096)")

@@ -40,7 +40,8 @@ func loggerTo(w io.Writer, terminal bool, format string) (zerolog.Logger, error)
 		return zerolog.Nop(), usage(fmt.Errorf("--log-format %q: want auto, console or json", format))
 	}
 	if console {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("TERM") == "dumb", TimeFormat: time.TimeOnly} // NO_COLOR it knows
+		w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("TERM") == "dumb", TimeFormat: time.TimeOnly, // NO_COLOR it knows
+			FieldsOrder: []string{zerolog.ErrorFieldName, "problem", "summary", "why"}} // the sentences, then the numbers
 	}
 	return zerolog.New(w).With().Timestamp().Logger(), nil
 }

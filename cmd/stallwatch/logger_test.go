@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,4 +49,18 @@ func TestLogNeverWaits(t *testing.T) {
 			t.Errorf("%d lines kept and %d dropped of %d; the last are %q", kept, dropped, said, lines[len(lines)-2:])
 		}
 	})
+}
+
+// TestConsoleOrder: on a terminal the sentences come before the fields that
+// programs look for, in one line.
+func TestConsoleOrder(t *testing.T) {
+	var b strings.Builder
+	log, err := newLogger(&b, "console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Warn().Str("at", "now").Str("client", "192.0.2.7").Str("why", "3 of 3").Str("summary", "it hangs").Err(io.EOF).Msg("CallStalled")
+	if got, want := b.String(), ` WRN CallStalled error=EOF summary="it hangs" why="3 of 3" at=now client=192.0.2.7`+"\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want it to end in %q", got, want)
+	}
 }

@@ -106,14 +106,18 @@ func TestBadInput(t *testing.T) {
 		{name: "unknown command", args: []string{"wach"}, code: 2, errs: `unknown command "wach"`},
 		{name: "bad filter in words", args: []string{"watch", "--metrics", "", "tcp", "udp"}, code: 2, errs: `bad filter "tcp udp"`},
 		{name: "filter twice", args: []string{"watch", "-f", "tcp", "udp"}, code: 2, errs: "a filter was given twice"},
-		{name: "bad filter", args: []string{"watch", "--metrics", "", "-f", "foo bar"}, code: 2, errs: `bad filter "foo bar"`},
+		{name: "bad filter", args: []string{"watch", "--metrics", "", "-f", "foo bar"}, code: 2, errs: "syntax error; want a pcap-filter expression"},
+		{name: "a port as filter", args: []string{"watch", "--metrics", "", "8545"}, code: 2, errs: "a port is given by -p 8545"},
+		{name: "an interface as filter", args: []string{"watch", "--metrics", "", "lo"}, code: 2, errs: "an interface is given by -i lo"},
+		{name: "no port", args: []string{"watch", "--metrics", "", "-p", ""}, code: 2, errs: `port "": want a number`},
+		{name: "another port", args: []string{"replay", "-p", "8545", good}, out: "give -p "},
 		{name: "no such interface", args: []string{"watch", "--metrics", "", "-i", "nope0"}, code: 2, errs: `no such interface: "nope0"; there are:`},
 		{name: "bad buffer", args: []string{"watch", "--metrics", "", "-B", "lots"}, code: 2, errs: "--buffer-size"},
 		{name: "bad snap length", args: []string{"watch", "--metrics", "", "-s", "3"}, code: 2, errs: "snap length"},
 		{name: "busy metrics port", args: []string{"watch", "--metrics", busy.Addr().String()}, code: 1, errs: "is in use: is another stallwatch running?"},
 		{name: "bad log format", args: []string{"watch", "--log-format", "xml"}, code: 2, errs: "want auto, console or json"},
 		{name: "record to nowhere", args: []string{"record"}, code: 2, errs: "give --write FILE"},
-		{name: "record over a file", args: []string{"record", "-w", good}, code: 1, errs: "good.pcap"},
+		{name: "record over a file", args: []string{"record", "-w", good}, code: 1, errs: "good.pcap is there already: choose another name, or remove it first, or replace it with --overwrite"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out, errs := stallwatch(t, tt.args...)

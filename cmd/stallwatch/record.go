@@ -45,7 +45,7 @@ says what a live run would have said.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringSliceVarP(&ports, "port", "p", nil, "`PORT`s, repeatable or with commas (default 14265)")
+	fl.StringArrayVarP(&ports, "port", "p", nil, "`PORT`s, repeatable or with commas (default 14265)")
 	f.register(fl)
 	fl.StringVarP(&write, "write", "w", "", "`FILE` to write")
 	fl.BoolVar(&overwrite, "overwrite", false, "replace a recording")
@@ -61,7 +61,7 @@ func runRecord(ctx context.Context, std stdio, f *captureFlags, ports []uint16, 
 	defer src.Close()
 	rec, err := replay.NewRecorder(write, replay.RecorderOptions{Overwrite: overwrite})
 	if err != nil {
-		return err
+		return orOverwrite(err)
 	}
 	if problem != "" {
 		fmt.Fprintf(std.err, "stallwatch: the node's process cannot be seen: %s; recording the wire alone\n", problem)
@@ -78,5 +78,13 @@ func runRecord(ctx context.Context, std stdio, f *captureFlags, ports []uint16, 
 		kernel += i.KernelDrops
 	}
 	fmt.Fprintf(std.err, "%d packets captured\n%d packets dropped by kernel\n", st.Delivered, kernel)
+	return err
+}
+
+// orOverwrite names the flag that would have helped.
+func orOverwrite(err error) error {
+	if errors.Is(err, replay.ErrExists) {
+		return fmt.Errorf("%w, or replace it with --overwrite", err)
+	}
 	return err
 }

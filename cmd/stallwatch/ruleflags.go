@@ -22,7 +22,7 @@ func (f *ruleFlags) add(c *cobra.Command, ports string) {
 	fl := c.Flags()
 	fl.StringArrayVar(&f.files, "rules", nil, "a rule `FILE` to lay over the packs (repeatable)")
 	fl.StringVar(&f.api, "api", "auto", "the API to ask, as for replay")
-	fl.StringSliceVarP(&f.ports, "port", "p", nil, ports+" (default: every port)")
+	fl.StringArrayVarP(&f.ports, "port", "p", nil, ports+" (default: every port)")
 }
 
 // tracker returns what the flags say to the tracker.

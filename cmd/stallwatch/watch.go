@@ -133,7 +133,7 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	}
 	if f.write != "" {
 		if fd.rec, err = replay.NewRecorder(f.write, replay.RecorderOptions{Overwrite: f.overwrite}); err != nil {
-			return err
+			return orOverwrite(err)
 		}
 	}
 	reload := newReloader(log, &f.analysis, out.rotate)

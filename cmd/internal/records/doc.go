@@ -70,8 +70,16 @@
 //
 //	real_client      also the client that only the other leg of a proxy knows, see leg below
 //	age_seconds      since the last byte of the request
-//	verdict          app (the kernel acknowledged the request, the application does not answer),
-//	                 client_gone (the same, and the client left, or left the proxy in front), capture_gap, unknown
+//	verdict          where it hangs:
+//	                 app            the kernel acknowledged the request, the application does not answer
+//	                 client_gone    the same, and the client left, or left the proxy in front
+//	                 unaccepted     the connection waits for accept(): the process has not seen the call
+//	                 host           the node's kernel does not acknowledge: the machine is away or stopped
+//	                 network        both ends send again: the path between them loses packets
+//	                 client_read    the client takes nothing: its window is closed
+//	                 client_upload  the client has not sent all of its request (in alerts only)
+//	                 capture_gap    a hole in the capture may hide the answer
+//	                 unknown
 //	final            true if nothing more is expected of the call: the run ended, the node's
 //	                 process went, or it gave the descriptor of a reset client back
 //	                 (where the client had reset, an exchange may still follow: client_gone)

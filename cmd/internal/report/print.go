@@ -104,6 +104,10 @@ func (r *Report) profile(p *page) {
 	for _, c := range rows {
 		total += c.wait.sum.Seconds()
 	}
+	same := map[string]int{}
+	for _, c := range rows {
+		same[c.name]++
+	}
 	p.line(rowFormat, nameWidth, "Command", "Calls", "Errors", "p50", "p95", "p99", "Max", "Open", "Time")
 	for i, c := range rows {
 		if i == r.opts.Commands {
@@ -111,10 +115,14 @@ func (r *Report) profile(p *page) {
 			for _, m := range rows[i:] {
 				rest.merge(m)
 			}
-			rest.row(p, total)
+			rest.row(p, rest.name, total)
 			break
 		}
-		c.row(p, total)
+		name := c.name
+		if same[name] > 1 { // as "other" of two APIs
+			name += " (" + c.api + ")"
+		}
+		c.row(p, name, total)
 	}
 }
 
@@ -138,12 +146,12 @@ func (r *Report) rows() []*command {
 	return rows
 }
 
-func (c *command) row(p *page, total float64) {
+func (c *command) row(p *page, name string, total float64) {
 	share := "-"
 	if total > 0 {
 		share = fmt.Sprintf("%.1f%%", 100*c.wait.sum.Seconds()/total)
 	}
-	p.line(rowFormat, nameWidth, text.AppendClean(nil, c.name, nameWidth), short(c.requests), short(c.errors),
+	p.line(rowFormat, nameWidth, text.AppendClean(nil, name, nameWidth), short(c.requests), short(c.errors),
 		c.wait.quantile(0.5), c.wait.quantile(0.95), c.wait.quantile(0.99), c.wait.max(), short(c.open), share)
 }
 
@@ -255,6 +263,24 @@ func skipped(p *page, st *pipeline.Stats) {
 	}
 }
 
+// elsewhere says which port would have been the right one.
+func elsewhere(p *page, st *httpreassembly.Stats) {
+	var ports []string
+	for _, n := range st.HTTPElsewhere {
+		if n != 0 {
+			ports = append(ports, fmt.Sprint(n))
+		}
+	}
+	switch {
+	case len(ports) > 0:
+		list := strings.Join(ports, ", ")
+		p.wrap("", "", fmt.Sprintf("Requests went to %s %s, not to the ports that were read: give -p %s, or leave -p out to read every port.",
+			map[bool]string{true: "port", false: "ports"}[len(ports) == 1], list, strings.Join(ports, ",")))
+	case st.Ignored > 0 && st.Ignored == st.Segments:
+		p.wrap("", "", fmt.Sprintf("None of the %s belongs to a port that was read: leave -p out to read every port.", plural(st.Ignored, "TCP segment")))
+	}
+}
+
 // closing says in a sentence what to take home.
 func (r *Report) closing(p *page, st *pipeline.Stats) {
 	p.line("")
@@ -264,11 +290,14 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 		p.line("Nothing was read: no packets.")
 	case len(r.rows()) == 0 && r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
 		p.line("No HTTP request was seen, so nothing can be said of calls.")
+		elsewhere(p, &st.Tracker)
 		if r.tls > 0 {
 			p.wrap("", "", fmt.Sprintf("%s of the connections speak TLS, which cannot be read: capture the plain leg behind whatever ends it.", text.Number(r.tls)))
 		}
 	case r.warned == 0 && r.failed == 0 && r.worst < detect.Warning:
-		p.line("Nothing suspicious.")
+		if r.uncounted == 0 {
+			p.line("Nothing suspicious.")
+		}
 	case r.warned == 0:
 		p.wrap("", "", fmt.Sprintf("No warning; %s came at %s.", r.failure, offset(r.failed, st.First)))
 	case r.failed == 0:
@@ -277,6 +306,10 @@ func (r *Report) closing(p *page, st *pipeline.Stats) {
 		p.wrap("", "", fmt.Sprintf("First warning at %s, %s before %s.", offset(r.warned, st.First), duration(lead), r.failure))
 	default:
 		p.wrap("", "", fmt.Sprintf("First warning at %s, %s after %s.", offset(r.warned, st.First), duration(-lead), r.failure))
+	}
+	if r.uncounted > 0 && r.warned == 0 {
+		p.wrap("", "", fmt.Sprintf("%s of no known command waited longer than the budget. No alert counts them, since long polling looks the same: "+
+			"where it is none, name the command with a budget of its own, or set CallStalled.other_get (see \"stallwatch rules show --doc\").", plural(r.uncounted, "GET request")))
 	}
 	if len(st.Broken) > 0 {
 		p.line("That is of what could be read: see Broken above.")

@@ -25,6 +25,7 @@ type Report struct {
 	opts      Options
 	digest    string     // of the rules
 	commands  []*command // by Command.Index; nil until seen
+	uncounted uint64     // calls over their budget that no alert counts
 	unnamed   command    // requests not seen whole, and indices out of range
 	alerts    []detect.Alert
 	dropped   uint64 // alerts beyond maxAlerts
@@ -44,6 +45,7 @@ type Report struct {
 // command is one row of the profile.
 type command struct {
 	name     string
+	api      string
 	wait     latencies
 	errors   uint64
 	open     uint64 // in flight at the end
@@ -151,7 +153,7 @@ func (r *Report) command(v *rules.Verdict) *command {
 		r.commands = append(r.commands, nil)
 	}
 	if r.commands[i] == nil {
-		r.commands[i] = &command{name: v.Command.Name, canary: v.Command.Canary}
+		r.commands[i] = &command{name: v.Command.Name, api: v.Command.API, canary: v.Command.Canary}
 	}
 	return r.commands[i]
 }
@@ -164,6 +166,8 @@ func (r *Report) Finding(f *detect.Finding) {
 	case f.Kind == detect.CallPending && f.Pending.Final:
 		r.pending++
 		r.command(&f.Pending.Call).open++
+	case f.Kind == detect.CallPending && f.Pending.Uncounted && f.Pending.Age < 2*f.Pending.Call.Command.Warn: // the first of the call's
+		r.uncounted++
 	}
 }
 

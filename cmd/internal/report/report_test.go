@@ -292,6 +292,16 @@ func TestClosing(t *testing.T) {
 	encrypted := func(r *Report) {
 		r.Event(&httpreassembly.Event{At: after(sec), Kind: httpreassembly.Closed, Summary: &httpreassembly.Connection{Protocol: httpreassembly.ProtoTLS}}, nil)
 	}
+	// Two calls, each told twice and at the end.
+	poll := func(r *Report) {
+		other := &rules.Command{Name: rules.Other, Warn: 5 * sec}
+		for range 2 {
+			for _, p := range []detect.Pending{{Age: 5 * sec, Uncounted: true}, {Age: 10 * sec, Uncounted: true}, {Age: 6 * sec, Uncounted: true, Final: true}, {Age: 5 * sec}} {
+				p.Call.Command = other
+				r.Finding(&detect.Finding{At: after(9 * sec), Kind: detect.CallPending, Pending: &p})
+			}
+		}
+	}
 	for _, row := range []struct {
 		name  string
 		plays []func(*Report)
@@ -304,6 +314,8 @@ func TestClosing(t *testing.T) {
 		{"warned late", []func(*Report){refuse(4 * sec), alert}, "First warning at +10.0s, 6.00s after the first"},
 		{"warned only", []func(*Report){alert}, "First warning at +10.0s; no connection was refused"},
 		{"not warned", []func(*Report){refuse(sec)}, "No warning; the first connection that was refused"},
+		{"uncounted", []func(*Report){calls, poll}, "2 GET requests of no known command waited longer than the budget."},
+		{"uncounted, then refused", []func(*Report){poll, refuse(sec)}, "2 GET requests of no known command"},
 	} {
 		r := New(nil, Options{})
 		for _, p := range row.plays {
@@ -416,6 +428,41 @@ func BenchmarkExchange(b *testing.B) {
 	for b.Loop() {
 		for i := range events {
 			r.Event(&events[i], v)
+		}
+	}
+}
+
+// Of a capture that was read for a wrong port the report says the right one.
+func TestClosingElsewhere(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		stats httpreassembly.Stats
+		want  string
+	}{
+		{"one port", httpreassembly.Stats{Segments: 9, Ignored: 8, HTTPElsewhere: httpreassembly.Ports{14265}}, "Requests went to port 14265, not to the ports that were read: give -p 14265,"},
+		{"two ports", httpreassembly.Stats{Segments: 9, Ignored: 9, HTTPElsewhere: httpreassembly.Ports{80, 14265}}, "Requests went to ports 80, 14265, not to the ports that were read: give -p 80,14265,"},
+		{"no HTTP", httpreassembly.Stats{Segments: 9, Ignored: 9}, "None of the 9 TCP segments belongs to a port that was read:"},
+	} {
+		got := written(t, New(nil, Options{}), pipeline.Stats{First: t0, Last: after(sec), Packets: 9, Tracker: row.stats})
+		if !strings.Contains(got, "so nothing can be said of calls.\n"+row.want) {
+			t.Errorf("%s: no %q in\n%s", row.name, row.want, got)
+		}
+	}
+	if got := written(t, New(nil, Options{}), pipeline.Stats{First: t0, Last: after(sec), Packets: 9, Tracker: httpreassembly.Stats{Segments: 9, Ignored: 8}}); strings.Contains(got, "-p") {
+		t.Errorf("a port is advised though some of the capture was read:\n%s", got)
+	}
+}
+
+// A name that two APIs share, as "other", comes with the API's.
+func TestProfileSharedName(t *testing.T) {
+	r := New(nil, Options{})
+	for i, api := range []string{"iri", "rest"} {
+		call(r, &rules.Command{Index: i, API: api, Name: rules.Other}, sec, ms, 2*sec, 200, httpreassembly.Answered)
+	}
+	got := written(t, r, pipeline.Stats{First: t0, Last: after(3 * sec), Packets: 1})
+	for _, want := range []string{"\nother (iri) ", "\nother (rest) "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 }
