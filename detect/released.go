@@ -30,7 +30,9 @@ type spares struct {
 
 // A connection accepted or closed between the reading of the sockets and that
 // of the descriptors shifts the difference by one. Against that stand the
-// lowest of a minute's quiet samples and the least excess of three in a row.
+// lower quartile of a minute's quiet samples (the lowest would leave one call
+// that hangs for ever on a node that is never still) and the least excess of
+// three in a row.
 const (
 	quietSamples = 12
 	overSamples  = 3
@@ -56,11 +58,18 @@ func (s *spares) take(sample *capture.Sample, zombies, held int) int {
 		s.k = 0
 		return 0
 	}
-	s.over[s.k%overSamples] = zombies - max(0, spare-slices.Min(s.quiet[:]))
+	s.over[s.k%overSamples] = zombies - max(0, spare-s.own())
 	if s.k++; s.k < overSamples {
 		return 0
 	}
 	return max(0, slices.Min(s.over[:]))
+}
+
+// own is what the process needs for itself.
+func (s *spares) own() int {
+	q := s.quiet
+	slices.Sort(q[:])
+	return q[quietSamples/4]
 }
 
 // release ends the calls of reset connections whose descriptors the node's

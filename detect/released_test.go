@@ -42,7 +42,7 @@ func TestSpares(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			var s spares
 			for i := range row.quiet {
-				q := at(40+i%2, 10, 0, 0) // the process's own come and go
+				q := at([]int{40, 41, 40, 39, 40, 42}[i%6], 10, 0, 0) // connections came or went between the two readings
 				s.take(&q, 0, 0)
 			}
 			got := 0
