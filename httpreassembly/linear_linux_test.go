@@ -85,6 +85,14 @@ var dear = []struct {
 			w.send(clientEnd(0), serverEnd, capture.ACK, at[0]+100+uint32(i*7%50_000), at[1], b)
 		}
 	}},
+	{"segments beyond many pieces of a byte", func(w *wire, at *[2]uint32, n int) {
+		for i := range n / 80 {
+			w.send(clientEnd(0), serverEnd, capture.ACK, at[0]+2+uint32(2*i), at[1], "x")
+		}
+		for range n {
+			w.send(clientEnd(0), serverEnd, capture.ACK, at[0]+uint32(n/40), at[1], "x")
+		}
+	}},
 	{"segments in doubt", func(w *wire, at *[2]uint32, n int) {
 		for i := range n {
 			w.send(clientEnd(0), serverEnd, capture.ACK, at[0]+uint32(i*7%50_000), at[1]-100_000, "decoy")

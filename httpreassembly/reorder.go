@@ -73,11 +73,12 @@ func (p *piece) keep(q seq) bool {
 
 // differs reports whether p says something else than a buffered piece about
 // the same byte. Bytes that were delivered are gone and cannot be compared.
+// Pieces end in order: those that end before p are not looked at, since who
+// fills the buffer with pieces of a byte could make each segment dear.
 func (r *reorder) differs(p *piece) bool {
-	for i := range r.pieces {
-		if o := &r.pieces[i]; !o.start.before(p.end()) {
-			break
-		} else if p.contradicts(o) {
+	i := sort.Search(len(r.pieces), func(i int) bool { return r.pieces[i].end().after(p.start) })
+	for ; i < len(r.pieces) && r.pieces[i].start.before(p.end()); i++ {
+		if p.contradicts(&r.pieces[i]) {
 			return true
 		}
 	}
@@ -234,9 +235,7 @@ func (t *Tracker) insert(r *reorder, p *piece) {
 		return
 	}
 	t.cover(r, i, p.end())
-	r.pieces = append(r.pieces, piece{})
-	copy(r.pieces[i+1:], r.pieces[i:])
-	r.pieces[i] = piece{start: p.start, cut: p.cut, data: bytes.Clone(p.data)}
+	r.pieces = slices.Insert(r.pieces, i, piece{start: p.start, cut: p.cut, data: bytes.Clone(p.data)})
 }
 
 // cover drops the pieces from i on that end at or before q.
@@ -246,7 +245,7 @@ func (t *Tracker) cover(r *reorder, i int, q seq) {
 		t.refund(r, len(r.pieces[n].data)+pieceCost)
 		n++
 	}
-	r.pieces = append(r.pieces[:i], r.pieces[n:]...)
+	r.pieces = slices.Delete(r.pieces, i, n)
 }
 
 func (t *Tracker) refund(r *reorder, n int) {
@@ -271,8 +270,7 @@ func (t *Tracker) drain(c *conn, dir capture.Dir, at capture.Time) {
 		}
 		t.refund(r, len(r.pieces[n-1].data)+pieceCost)
 	}
-	r.pieces = append(r.pieces[:0], r.pieces[n:]...)
-	clear(r.pieces[len(r.pieces) : len(r.pieces)+n])
+	r.pieces = slices.Delete(r.pieces, 0, n)
 	t.disprove(r, h.next)
 	t.tidy(r)
 }
