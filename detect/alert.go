@@ -167,5 +167,6 @@ type Node struct {
 	Host                                      bool          // the four below are valid
 	CloseWaitKernel, Unaccepted, FDs, FDLimit int
 	ETA                                       time.Duration // until the descriptors run out; valid iff HasETA
+	ETALow, ETAHigh                           time.Duration // as in Evidence
 	HasETA                                    bool
 }

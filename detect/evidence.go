@@ -119,7 +119,7 @@ func (v *view) evidence(n *node, at capture.Time) Evidence {
 	e := noEvidence()
 	e.InFlight, e.CloseWait = n.inFlight, n.half
 	u := v.use(n, at)
-	v.etaRange(&e, n, u)
+	e.ETA, e.ETALow, e.ETAHigh, e.HasETA = v.etaRange(n, u)
 	if v.host.of(n, at) {
 		s := &v.host.sample
 		e.CloseWaitKernel, e.Unaccepted = s.Sockets[capture.CloseWait], s.Unaccepted

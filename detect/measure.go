@@ -123,16 +123,17 @@ func (v *view) trend(n *node) (t trend, ok bool) {
 	return trend{}, false
 }
 
-// etaRange puts an ETA and its range in evidence.
-func (v *view) etaRange(e *Evidence, n *node, u use) {
+// etaRange returns an ETA and between which it lies; high is 0 if there is no
+// end.
+func (v *view) etaRange(n *node, u use) (eta, low, high time.Duration, ok bool) {
 	t, ok := v.trend(n)
 	if !ok {
-		return
+		return 0, 0, 0, false
 	}
-	e.HasETA, e.ETA, e.ETALow = true, timeTo(u, t.slope), timeTo(u, t.high)
 	if t.low > v.o.Descriptors.MinSlope {
-		e.ETAHigh = max(timeTo(u, t.low), 1)
+		high = max(timeTo(u, t.low), 1)
 	}
+	return timeTo(u, t.slope), timeTo(u, t.high), high, true
 }
 
 // timeTo is the time until the limit at a slope greater than zero.
@@ -153,6 +154,6 @@ func (v *view) state(n *node, at capture.Time) Node {
 		s.CloseWaitKernel, s.Unaccepted = h.Sockets[capture.CloseWait], h.Unaccepted
 		s.FDs, s.FDLimit = h.FDs, h.FDLimit
 	}
-	s.ETA, s.HasETA = v.eta(n, v.use(n, at))
+	s.ETA, s.ETALow, s.ETAHigh, s.HasETA = v.etaRange(n, v.use(n, at))
 	return s
 }

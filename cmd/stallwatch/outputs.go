@@ -99,6 +99,9 @@ func (out *outputs) openRecords(std stdio, f *watchFlags, log zerolog.Logger, o 
 	})
 	out.sinks = append(out.sinks, out.records)
 	out.metrics.Records(out.queue.stats)
+	if out.status != nil {
+		out.status.Records(out.queue.stats)
+	}
 	return nil
 }
 
@@ -125,14 +128,18 @@ func (out *outputs) openNotify(c *notify.Config, log zerolog.Logger) error {
 		return n.Close(ctx)
 	})
 	out.sinks = append(out.sinks, n)
-	out.metrics.Receivers(func() (uint64, []metrics.Receiver) {
+	tell := func() (uint64, []metrics.Receiver) {
 		st := n.Stats()
 		list := make([]metrics.Receiver, len(st.Receivers))
 		for i, r := range st.Receivers {
 			list[i] = metrics.Receiver{Name: r.Name, Sent: r.Sent, Failed: r.Failed, Dropped: r.Dropped, SpoolFails: r.SpoolFails, Queue: r.Queue, Stopped: r.Stopped}
 		}
 		return st.Lost, list
-	})
+	}
+	out.metrics.Receivers(tell)
+	if out.status != nil {
+		out.status.Receivers(tell)
+	}
 	log.Info().Int("receivers", len(c.Receivers)).Msg("alerts are sent on")
 	return nil
 }

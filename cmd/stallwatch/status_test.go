@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,8 +117,13 @@ func TestStatusFlag(t *testing.T) {
 
 // TestListener asks everything that --metrics serves.
 func TestListener(t *testing.T) {
+	dir := t.TempDir()
+	receivers := filepath.Join(dir, "notify.yaml")
+	if err := os.WriteFile(receivers, []byte("spool: "+dir+"\nreceivers:\n  - {name: ban, type: log, path: "+dir+"/abuse.log}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, who := range []string{statusLocal, statusOff} {
-		f := &watchFlags{status: who, metrics: "127.0.0.1:0", redact: "on", analysis: analysis{api: "auto", memory: "128MiB", shards: 1}}
+		f := &watchFlags{status: who, metrics: "127.0.0.1:0", records: filepath.Join(dir, "records.jsonl"), notify: receivers, redact: "on", analysis: analysis{api: "auto", memory: "128MiB", shards: 1}}
 		o, err := f.options(14265)
 		if err != nil {
 			t.Fatal(err)
@@ -150,8 +157,8 @@ func TestListener(t *testing.T) {
 			if !strings.HasPrefix(resp.Header.Get("Content-Type"), want) || len(body) == 0 {
 				t.Errorf("--status %s: /%s is %s, %s", who, path, resp.Status, resp.Header.Get("Content-Type"))
 			}
-			if path == "status.json" && !json.Valid(body) {
-				t.Errorf("no JSON: %s", body)
+			if path == "status.json" && (!json.Valid(body) || !bytes.Contains(body, []byte(`"receivers":[{"receiver":"ban","sent":0,"waiting":0}]`)) || !bytes.Contains(body, []byte(`"records":{"failing":false`))) {
+				t.Errorf("no JSON, or without receivers and records: %s", body)
 			}
 		}
 		if err := out.close(); err != nil {

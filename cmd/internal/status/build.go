@@ -50,6 +50,7 @@ func (s *Status) Document() *Document {
 	s.incidents(d, c)
 	s.nodes(d, c, ahead)
 	calls(d, c, ahead)
+	d.told(&c.told)
 	d.judge(s)
 	return d
 }
@@ -207,6 +208,9 @@ func (d *Document) judge(s *Status) {
 	}
 	if d.Health != nil && d.Health.Status != "ok" && rank(d.State) < rank(Warning) {
 		d.State, d.Sentence = Unknown, sentence("what is shown may be wrong: "+strings.Join(d.Health.Reasons, "; "))
+	}
+	if len(d.Untold) > 0 && rank(d.State) < rank(Warning) {
+		d.State, d.Sentence = Warning, strings.Join(d.Untold, " ")
 	}
 }
 

@@ -23,7 +23,9 @@
 //
 //	fine      nothing that is a warning fires
 //	idle      the same, and nobody has called for five minutes
-//	warning   an alert of this severity fires, or the node's process went out of sight
+//	warning   an alert of this severity fires, or the node's process went out of sight;
+//	          of everything together also when a receiver of alerts is gone, or records
+//	          cannot be written
 //	critical  an alert of this severity fires
 //	unknown   nothing can be said: nothing was seen, or the analysis stands still
 //

@@ -34,7 +34,7 @@ func instant(t time.Time) Instant { return Instant(capture.At(t)) }
 type Document struct {
 	Time      Instant         `json:"time"` // the present, in capture time
 	Instance  string          `json:"instance,omitempty"`
-	State     string          `json:"state"`    // the worst of all nodes and of the capture
+	State     string          `json:"state"`    // the worst of all nodes, of the capture and of what Untold says
 	Sentence  string          `json:"sentence"` // about it
 	Nodes     []*Node         `json:"nodes"`    // worst first
 	MoreNodes int             `json:"nodes_not_shown,omitempty"`
@@ -47,7 +47,12 @@ type Document struct {
 	Host      *Host           `json:"host,omitempty"` // nil: not looked at
 	Capture   Capture         `json:"capture"`
 	Health    *metrics.Health `json:"health,omitempty"`
-	Build     Build           `json:"build"`
+
+	Receivers  []*Receiver `json:"receivers,omitempty"`
+	LostAlerts uint64      `json:"alerts_lost,omitempty"` // that reached no receiver's queue
+	Records    *Records    `json:"records,omitempty"`
+	Untold     []string    `json:"untold,omitempty"` // what does not get where it should
+	Build      Build       `json:"build"`
 
 	ids map[*detect.Alert]string // of the incidents that fire
 }
@@ -93,6 +98,8 @@ type Node struct {
 	FDs            *int     `json:"fds,omitempty"`
 	FDLimit        *int     `json:"fd_limit,omitempty"`
 	ETA            *float64 `json:"fd_eta_seconds,omitempty"`
+	ETALow         *float64 `json:"fd_eta_low_seconds,omitempty"`  // it lies between them nine times in ten
+	ETAHigh        *float64 `json:"fd_eta_high_seconds,omitempty"` // nil beside an ETA: there is no end
 	History        *History `json:"history,omitempty"`
 
 	// AlertID is the place of Alert on the page; "": it is not there.

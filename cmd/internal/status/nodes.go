@@ -32,8 +32,14 @@ func node(d *Document, c *copied, n *detect.Node, ahead time.Duration) *Node {
 		k.CloseWaitHost, k.Unaccepted, k.FDs, k.FDLimit = known(n.CloseWaitKernel), known(n.Unaccepted), known(n.FDs), known(n.FDLimit)
 	}
 	if n.HasETA {
-		eta := max(n.ETA-ahead, 0).Seconds()
-		k.ETA = &eta
+		left := func(eta time.Duration) *float64 {
+			s := max(eta-ahead, 0).Seconds()
+			return &s
+		}
+		k.ETA, k.ETALow = left(n.ETA), left(n.ETALow)
+		if n.ETAHigh > 0 {
+			k.ETAHigh = left(n.ETAHigh)
+		}
 	}
 	curve, drawn := c.curves[n.Server]
 	if drawn {

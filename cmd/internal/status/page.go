@@ -30,6 +30,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ports":  ports,
 	"count":  func(n int) string { return text.Number(uint64(max(n, 0))) },
 	"some":   func(n int) bool { return n > 0 },
+	"runout": runout,
 	"plain":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"plots": func(h *History) []Plot {
 		if h == nil {

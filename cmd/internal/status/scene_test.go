@@ -133,7 +133,7 @@ func attack(s *scene) {
 				Since: capture.At(since), Age: s.now.Add(sec).Sub(since), Verdict: detect.CauseApp}})
 		}
 		n := onHost(detect.Node{Server: iri, Connections: 12 + 2*i, Calls: 12, InFlight: 2*i + i/20, Doubted: i / 20, Oldest: time.Duration(i+1) * sec, CloseWait: i}, 100+40*i)
-		n.ETA, n.HasETA = time.Duration(100-i)*sec, i > 40
+		n.ETA, n.ETALow, n.ETAHigh, n.HasETA = time.Duration(100-i)*sec, time.Duration(90-i)*sec, time.Duration(130-i)*sec, i > 40
 		s.sees(100 + 40*i)
 		s.second(n)
 	}
@@ -158,6 +158,20 @@ func gone(s *scene) {
 	healthy(s)
 	s.Sampled(&capture.Sample{Err: "nothing on this machine listens on TCP port 14265"})
 	s.second(detect.Node{Server: iri})
+}
+
+// untold is a node that is well, while nobody is told.
+func untold(s *scene) {
+	healthy(s)
+	s.Receivers(func() (uint64, []metrics.Receiver) {
+		return 2, []metrics.Receiver{{Name: "discord", Sent: 1204, Failed: 3, Queue: 0}, {Name: "oncall", Sent: 7, Failed: 1, Queue: 4, Dropped: 9, Stopped: true}}
+	})
+	s.Records(func() metrics.RecordStats {
+		return metrics.RecordStats{Failing: true, Dropped: 31_000, Failures: 4, Waiting: 8 << 20}
+	})
+	n := onHost(detect.Node{Server: iri, Connections: 40, Calls: 12}, 200)
+	n.ETA, n.ETALow, n.HasETA = 300*sec, 120*sec, true
+	s.second(n)
 }
 
 func noNode(s *scene) {
@@ -252,6 +266,7 @@ var scenes = []struct {
 	{"attack", attack, Options{Proxy: "haproxy", Node: "iri", Links: notify.Links{Runbook: "https://node.example/runbook"}}, Critical},
 	{"dead", dead, Options{}, Critical},
 	{"gone", gone, Options{}, Warning},
+	{"untold", untold, Options{}, Warning},
 	{"no_node", noNode, Options{}, Unknown},
 	{"nothing_yet", nothingYet, Options{}, Idle},
 	{"starting", starting, Options{}, Unknown},

@@ -50,6 +50,7 @@ type Status struct {
 
 	mu    sync.Mutex
 	board board
+	told  told
 }
 
 // board is what there is to show. Of its slices and pointers nothing changes
@@ -233,6 +234,7 @@ func (s *Status) forget() {
 // copied is a board with the curves as they were at the same instant.
 type copied struct {
 	board
+	told   told
 	curves map[netip.AddrPort]curve
 }
 
@@ -240,7 +242,7 @@ type copied struct {
 func (s *Status) copy() *copied {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &copied{board: s.board, curves: make(map[netip.AddrPort]curve, len(s.curves))}
+	c := &copied{board: s.board, told: s.told, curves: make(map[netip.AddrPort]curve, len(s.curves))}
 	for server, x := range s.curves {
 		c.curves[server] = *x
 	}

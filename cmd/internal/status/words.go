@@ -33,6 +33,19 @@ func span(d time.Duration) string {
 
 func seconds(s float64) string { return span(time.Duration(min(s, 1e9) * float64(time.Second))) }
 
+// runout says when the descriptors of a node run out, and between which that
+// lies.
+func runout(n *Node) string {
+	eta, low := seconds(*n.ETA), seconds(*n.ETALow)
+	switch {
+	case n.ETAHigh == nil:
+		return eta + " (" + low + " or more)"
+	case seconds(*n.ETAHigh) == low:
+		return eta
+	}
+	return eta + " (" + low + " to " + seconds(*n.ETAHigh) + ")"
+}
+
 // clock says an instant; the date only when it is not today's.
 func clock(t, now Instant) string {
 	at, today := capture.Time(t).Std(), capture.Time(now).Std()
