@@ -23,7 +23,8 @@ type Engine struct {
 	nextEval capture.Time
 	scratch  []float64
 	finished bool
-	ending   []int32 // by FinishPart: calls still to be reported
+	ending   []int32   // by FinishPart: calls still to be reported
+	ended    []Pending // and what it reported last
 }
 
 // Stats count what an Engine could not follow, since its start.
@@ -283,7 +284,9 @@ func (e *Engine) Finish(dst []Finding, now capture.Time) []Finding {
 	return dst
 }
 
-// FinishPart is Finish in steps of some n findings, as AdvancePart is.
+// FinishPart is Finish in steps of some n findings, as AdvancePart is. The
+// Pendings of a step hold until the next one: as many as hang at the end would
+// take as much room again as the calls have.
 func (e *Engine) FinishPart(dst []Finding, now capture.Time, n int) (_ []Finding, more bool) {
 	if dst, more = e.AdvancePart(dst, now, n); more || e.finished {
 		return dst, more
@@ -291,14 +294,18 @@ func (e *Engine) FinishPart(dst []Finding, now capture.Time, n int) (_ []Finding
 	if e.ending == nil {
 		e.ending = e.view.callsByAge()
 	}
+	e.ended = e.ended[:0]
 	for len(e.ending) > 0 {
 		if len(dst) >= n {
 			return dst, true
 		}
-		dst = append(dst, e.view.pending(e.ending[0], e.now, true))
+		e.ended = append(e.ended, Pending{})
+		p := &e.ended[len(e.ended)-1]
+		e.view.copyOut(p, e.ending[0], e.now, true)
+		dst = append(dst, Finding{At: e.now, Kind: CallPending, Pending: p})
 		e.ending = e.ending[1:]
 	}
-	e.ending, e.finished = nil, true
+	e.ending, e.ended, e.finished = nil, nil, true
 	return dst, false
 }
 

@@ -102,16 +102,36 @@ func (v *view) callRef(i int32, at capture.Time) CallRef {
 // the rules allow, no values.
 func shapeWords(v *rules.Verdict) string { return v.Shape.String() }
 
-// pending copies a call out of its Exchange.
+// pending reports a call that is in flight at an instant.
 func (v *view) pending(i int32, at capture.Time, final bool) Finding {
+	p := new(Pending)
+	v.copyOut(p, i, at, final)
+	return Finding{At: at, Kind: CallPending, Pending: p}
+}
+
+// copyOut copies a call out of its Exchange.
+func (v *view) copyOut(p *Pending, i int32, at capture.Time, final bool) {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
-	return Finding{At: at, Kind: CallPending, Pending: &Pending{
+	s := &v.said
+	*p = Pending{
 		Conn: on.id, Flow: c.x.Flow, Client: v.who(c, on), Depth: c.x.Depth,
-		Method: string(c.x.Method), Target: string(c.x.Target), Host: string(c.x.Host),
+		Method: again(&s.method, c.x.Method), Target: again(&s.target, c.x.Target), Host: again(&s.host, c.x.Host),
 		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
 		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Uncounted: !v.counts(c), Final: final,
-	}}
+	}
+}
+
+// said is what the call that was copied out last had asked in: of a hundred
+// thousand that hang most ask in the same words, which then exist once.
+type said struct{ method, target, host string }
+
+// again returns b as a string, which is last if they are equal.
+func again(last *string, b []byte) string {
+	if *last != string(b) {
+		*last = string(b)
+	}
+	return *last
 }
 
 // evidence fills what every alert of a node carries.

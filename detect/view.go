@@ -41,6 +41,7 @@ type view struct {
 	seeds  map[capture.Flow]seed
 	legs   legs
 	loss   lossWindow
+	said   said
 	buried []Finding // calls that ended unseen, not told yet; at most those in flight
 }
 

@@ -140,8 +140,9 @@ func (c *Collector) Finding(f *detect.Finding) {
 	case detect.AlertChanged:
 		m.alert = f.Alert
 	case detect.CallPending:
-		m.pending = f.Pending
-		if !c.ledger.put(f.Pending) {
+		p := *f.Pending
+		m.pending = &p
+		if !c.ledger.put(&p) {
 			c.counts.calls.Add(1)
 		}
 	case detect.NodeSeen:
