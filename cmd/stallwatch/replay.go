@@ -77,7 +77,7 @@ func runReplay(ctx context.Context, std stdio, f *replayFlags, paths []string) e
 		rec = records.New(std.out, records.Options{Version: release, Sources: names(paths), RulesDigest: detect.Digest(o.Rules), Redact: f.redact == "on", Trusted: o.Detect.Trusted})
 		sinks = append(sinks, rec)
 	} else {
-		rep = report.New(o.Rules, report.Options{Version: release, Sources: names(paths), Redact: f.redact == "on"})
+		rep = report.New(o.Rules, report.Options{Version: release, Sources: names(paths)})
 		sinks = append(sinks, rep)
 	}
 	o.Apart = runtime.GOMAXPROCS(0) > 1

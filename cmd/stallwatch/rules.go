@@ -55,7 +55,7 @@ func newRulesCheck(std stdio) *cobra.Command {
 					changed++
 				}
 			}
-			_, err = fmt.Fprintf(std.out, "%s: good: %d commands of %d APIs, %d settings changed, %d free rules; digest %s\n",
+			_, err = fmt.Fprintf(std.out, "%s: good: %d commands of %d APIs; settings changed: %d; free rules: %d; digest %s\n",
 				strings.Join(escaped(args), ", "), len(set.Commands()), len(set.APIs()), changed, len(set.Alerts()), detect.Digest(set))
 			return err
 		},

@@ -55,7 +55,7 @@ func TestRulesCheck(t *testing.T) {
 	dir := t.TempDir()
 	good := writeFile(t, dir, "good.yaml", []byte(goodRules))
 	code, out, errs := runOne(newRules, "", "check", good)
-	if code != exitOK || errs != "" || !strings.Contains(out, "good: ") || !strings.Contains(out, "1 settings changed, 5 free rules") {
+	if code != exitOK || errs != "" || !strings.Contains(out, "good: ") || !strings.Contains(out, "settings changed: 1; free rules: 5") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	for _, tt := range []struct{ name, text, want string }{
@@ -135,7 +135,7 @@ func TestReference(t *testing.T) {
 func TestReferenceExamples(t *testing.T) {
 	dir := t.TempDir()
 	own := writeFile(t, dir, "own.yaml", []byte(exampleRules))
-	if code, out, errs := runOne(newRules, "", "check", own); code != exitOK || !strings.Contains(out, "2 settings changed, 4 free rules") {
+	if code, out, errs := runOne(newRules, "", "check", own); code != exitOK || !strings.Contains(out, "settings changed: 2; free rules: 4") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := runOne(newRules, "", "test", writeFile(t, dir, "own_test.yaml", []byte(exampleTests))); code != exitOK || strings.Count(out, "  ok  ") != 2 {

@@ -94,7 +94,7 @@ func (d *decoder) yaml(err error) {
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) && unknown.Token != nil {
 		e.Message = fmt.Sprintf("unknown key %q", brief(unknown.Token.Value))
-		e.Hint = "known: see the configuration's documentation"
+		e.Hint = "known here: " + strings.Join(d.keysAt(e.Line, e.Column), ", ")
 		if near := rules.Nearest(unknown.Token.Value, knownKeys(), 5); near != "" {
 			e.Hint = "did you mean " + near + "?"
 		}
@@ -103,21 +103,42 @@ func (d *decoder) yaml(err error) {
 }
 
 func knownKeys() []string {
-	keys := map[string]bool{}
-	var walk func(t reflect.Type)
-	walk = func(t reflect.Type) {
-		for i := range t.NumField() {
-			keys[t.Field(i).Tag.Get("yaml")] = true
-			switch ft := t.Field(i).Type; {
-			case ft.Kind() == reflect.Struct:
-				walk(ft)
-			case ft.Kind() == reflect.Slice && ft.Elem().Kind() == reflect.Struct:
-				walk(ft.Elem())
+	var keys []string
+	for _, t := range []reflect.Type{reflect.TypeFor[file](), reflect.TypeFor[fileReceiver](), reflect.TypeFor[fileLinks](), reflect.TypeFor[fileHeartbeat]()} {
+		keys = append(keys, fieldsOf(t)...)
+	}
+	return keys
+}
+
+// keysAt are the keys that may stand at a place: those of the mapping that the
+// last key at the margin above it holds.
+func (d *decoder) keysAt(line, column int) []string {
+	var above string
+	if root, ok := d.tree.Docs[0].Body.(*ast.MappingNode); ok && column > 1 {
+		for _, v := range root.Values {
+			if tk := v.Key.GetToken(); tk != nil && tk.Position != nil && tk.Position.Line <= line {
+				above = tk.Value
 			}
 		}
 	}
-	walk(reflect.TypeFor[file]())
-	return sortedKeys(keys)
+	switch above {
+	case "receivers":
+		return fieldsOf(reflect.TypeFor[fileReceiver]())
+	case "links":
+		return fieldsOf(reflect.TypeFor[fileLinks]())
+	case "heartbeat":
+		return fieldsOf(reflect.TypeFor[fileHeartbeat]())
+	}
+	return fieldsOf(reflect.TypeFor[file]())
+}
+
+// fieldsOf are the keys of a mapping, in the order in which they are documented.
+func fieldsOf(t reflect.Type) []string {
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i] = t.Field(i).Tag.Get("yaml")
+	}
+	return keys
 }
 
 // fail notes what is wrong at a YAML path, or at the nearest place above it

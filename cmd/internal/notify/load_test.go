@@ -87,6 +87,9 @@ func TestLoadErrors(t *testing.T) {
 	empty := secretFile(t, 0o600, "")
 	for _, row := range []struct{ name, yaml, want string }{
 		{"nothing", ``, `no receivers (start with "receivers:" and a list of {name, type, url_file})`},
+		{"unknown key of the whole", "discord: https://x\n", "notify.yaml:1:1: unknown key \"discord\" (known here: receivers, group_wait, "},
+		{"unknown key of a receiver", "max_age: 1h\nreceivers:\n  - name: a\n    webhook: https://x\n", "notify.yaml:4:5: unknown key \"webhook\" (known here: name, type, "},
+		{"unknown key of the links", "receivers: []\nlinks:\n  dashboard: https://x\n", "notify.yaml:3:3: unknown key \"dashboard\" (known here: status, runbook)"},
 		{"unknown key", "receivers:\n  - name: a\n    type: slack\n    min_severty: info\n", "notify.yaml:4:5: unknown key \"min_severty\" (did you mean min_severity?)"},
 		{"unknown type", "receivers:\n  - {name: a, type: disord, url_env: X}\n", `notify.yaml:2:21: unknown type "disord" (did you mean discord?)`},
 		{"unknown severity", "receivers:\n  - {name: a, type: log, path: x, min_severity: warn}\n", `notify.yaml:2:49: unknown min_severity "warn" (known: info, warning, critical)`},

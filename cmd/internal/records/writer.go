@@ -28,22 +28,11 @@ type Options struct {
 	Version     string   // of the program
 	Sources     []string // interfaces or files, in order
 	RulesDigest string
-	Exchanges   Which // which exchanges become a record
 
 	// Trusted are the networks whose word on the real client is believed:
 	// reverse proxies. Empty: nobody's.
 	Trusted []netip.Prefix
 }
-
-// Which selects exchanges.
-type Which uint8
-
-// The selections. NoExchanges keeps connections out as well: a record file of
-// a busy node then holds what matters only.
-const (
-	AllExchanges Which = iota
-	NoExchanges
-)
 
 // ErrFull is how the io.Writer of a live run refuses a block, for it must not
 // make the pipeline wait: the block's lines are dropped and counted, the
@@ -149,13 +138,9 @@ func (r *Writer) Event(ev *httpreassembly.Event, v *rules.Verdict) {
 	switch ev.Kind {
 	case httpreassembly.ExchangeDone:
 		r.tally.exchanges++
-		if r.opts.Exchanges == AllExchanges {
-			r.exchange(ev.Exchange, v)
-		}
+		r.exchange(ev.Exchange, v)
 	case httpreassembly.Closed:
-		if r.opts.Exchanges == AllExchanges {
-			r.connection(ev)
-		}
+		r.connection(ev)
 	case httpreassembly.Odd:
 		r.oddity(ev)
 	case httpreassembly.Gap:

@@ -11,7 +11,6 @@ import (
 type Options struct {
 	Sources  []string // files, in order
 	Version  string   // of the program
-	Redact   bool     // without effect so far: a report shows no target
 	Commands int      // rows of the profile (0: 20); the rest is one row
 }
 
