@@ -83,8 +83,27 @@ func (c *cell) slowHere(at capture.Time, hanging int, o *Options) bool {
 	if hanging != c.overWarn {
 		return false
 	}
+	if usual, known := c.half(at, c.command.Warn/2, o); known {
+		return usual
+	}
+	return c.command.Class == rules.ClassHeavy && hanging < o.CallStalled.CriticalCalls
+}
+
+// longHere reports whether calls of a command over their critical budget, being
+// all that hangs, say little yet: half of the answers took half of that budget
+// or more. A call that is only slow ends within twice of it: IRI itself gives
+// up on tip selection at 60 s (since 1.7.1).
+func (c *cell) longHere(at capture.Time, hanging int, o *Options) bool {
+	usual, known := c.half(at, c.command.Critical/2, o)
+	return usual && known && hanging == c.overWarn
+}
+
+// half reports whether at least half of the answers took d or more: those of
+// the baseline once it is learned, else the latest. It is not known before the
+// first.
+func (c *cell) half(at capture.Time, d time.Duration, o *Options) (usual, known bool) {
 	if typical, ok := c.base.quantile(at, 0.5, &o.LatencyRegression); ok {
-		return typical >= c.command.Warn/2
+		return typical >= d, true
 	}
 	n, late := 0, 0
 	if b := c.base; b != nil && c.command.Warn > 0 {
@@ -93,15 +112,12 @@ func (c *cell) slowHere(at capture.Time, hanging int, o *Options) bool {
 				continue
 			}
 			n++
-			if b.recent[i].wait >= c.command.Warn/2 {
+			if b.recent[i].wait >= d {
 				late++
 			}
 		}
 	}
-	if n > 0 {
-		return 2*late >= n
-	}
-	return c.command.Class == rules.ClassHeavy && hanging < o.CallStalled.CriticalCalls
+	return 2*late >= n, n > 0
 }
 
 // usual returns what 95 of 100 answers do not exceed.

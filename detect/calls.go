@@ -17,7 +17,7 @@ type call struct {
 	x       *httpreassembly.Exchange // held until ExchangeDone at the latest; what was asked is read when the call is reported
 	verdict *rules.Verdict           // of x, and as long; its Command is of the rules of then
 	node    *node
-	since   capture.Time // RequestSeen: the last request byte. Events come in order, so the lists below are sorted by it
+	since   capture.Time // RequestSeen: the last request byte; or its turn, see turns.go. Events come in order, so the lists below are sorted by it
 	from    [16]byte     // see client
 	conn    int32        // in view.conns
 	ladder  int32        // in view.ladders; none: no budget
@@ -26,6 +26,7 @@ type call struct {
 	stage   uint8 // of its ladder
 	over    overBudget
 	doubted bool // see doubt.go
+	behind  bool // it waits for its turn, see turns.go
 }
 
 // client is who asked: the connection's other end, or whom a trusted proxy
@@ -182,8 +183,14 @@ func (v *view) addCall(n *node, ci int32, ev *httpreassembly.Event, verdict *rul
 	x := ev.Exchange
 	*v.calls.at(i) = call{x: x, verdict: verdict, node: n, since: ev.At, from: client.As16(), conn: ci, ladder: none, next: none}
 	v.pushCall(&n.cell(verdict.Command).list, byCell, i)
+	behind := v.behind(ci, ev.Exchange)
 	v.push(&v.conns.at(ci).calls, i)
 	n.inFlight++
+	if behind {
+		v.calls.at(i).behind = true
+		n.behind++
+		return
+	}
 	v.startBudget(i)
 }
 
@@ -202,6 +209,9 @@ func (v *view) endCall(i int32) {
 	v.take(&v.conns.at(c.conn).calls, i)
 	if c.ladder != none {
 		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)
+	}
+	if c.behind {
+		n.behind--
 	}
 	n.inFlight--
 	v.calls.put(i)

@@ -137,11 +137,15 @@ func (d callStalled) severity(v *view, s *stall, culprit *call, at capture.Time)
 	if cell := culprit.cell(); s.critical == 0 && s.inFlight < v.o.Workers && cell.slowHere(at, s.warn, v.o) {
 		return 0 // that is how long it takes here, and it ends
 	}
+	if s.critical > 0 && s.critical < o.MinCalls && s.warn < o.CriticalCalls && s.inFlight < v.o.Workers &&
+		culprit.cell().longHere(at, s.warn, v.o) && at.Sub(culprit.since) < 2*max(culprit.command().Critical, o.CriticalFloor) {
+		return Info // so do many here, and they end
+	}
 	if s.jobs == s.warn && s.critical < o.MinCalls {
 		return Info // a few jobs take their time: it may be news, it is no alarm
 	}
-	if s.critical == 1 && s.warn < o.MinCalls && v.loss.ratio() > v.o.CaptureLoss.Info {
-		return Info // the answer may have come in what was lost
+	if s.warn < o.MinCalls && v.loss.ratio() > v.o.CaptureLoss.Info {
+		return Info // the answers may have come in what was lost
 	}
 	if v.unheard(culprit.cell(), s.warn) {
 		return Info // no call that the node has: a firewall or the way to it keeps them out

@@ -82,6 +82,21 @@ func (n *node) did(k deed, at capture.Time, client netip.Addr) *deeds {
 	return d
 }
 
+// undone takes back a deed that turned out to be none.
+func (n *node) undone(k deed, at capture.Time, client netip.Addr) {
+	d := n.deeds[k]
+	if d == nil {
+		return
+	}
+	for i := range d.doers {
+		if w := &d.doers[i]; w.client.owns(client) && w.n > 0 {
+			w.n--
+			uncount(&d.seconds, at)
+			return
+		}
+	}
+}
+
 // call keeps a call in evidence, the newest last.
 func (d *deeds) call(x *httpreassembly.Exchange, verdict *rules.Verdict, at capture.Time, client netip.Addr) {
 	if len(d.calls) == MaxEvidence {

@@ -67,7 +67,10 @@ func (v *view) doubt(ci int32, at capture.Time) {
 		}
 		v.dropCall(&cell.list, byCell, i)
 		cell.forget(c.over)
-		c.doubted = true
+		if c.doubted = true; c.behind {
+			c.behind = false
+			on.node.behind--
+		}
 		on.node.doubted++
 		v.pushCall(&cell.doubted, byCell, i)
 	}

@@ -117,7 +117,7 @@ func (v *view) copyOut(p *Pending, i int32, at capture.Time, final bool) {
 	*p = Pending{
 		Conn: on.id, Flow: c.x.Flow, Client: v.who(c, on), Depth: c.x.Depth,
 		Method: again(&s.method, c.x.Method), Target: again(&s.target, c.x.Target), Host: again(&s.host, c.x.Host),
-		RequestStart: c.x.RequestStart, RequestEnd: c.since, RequestBody: c.x.RequestBody,
+		RequestStart: c.x.RequestStart, RequestEnd: c.x.RequestEnd, RequestBody: c.x.RequestBody,
 		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Uncounted: !v.counts(c), Final: final,
 	}
 }

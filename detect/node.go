@@ -24,6 +24,7 @@ type node struct {
 	held         int // of them believed to hold theirs
 	inFlight     int // calls, the doubted ones included
 	doubted      int // calls that may be over, see doubt.go
+	behind       int // calls that wait for their turn, see turns.go; none of them doubted
 	opened       uint64
 	asked        uint64 // requests seen whole
 	cw           list   // the half-closed ones in order of stuckSince
@@ -115,8 +116,9 @@ func (n *node) idle() bool {
 	return n.live == 0 && n.inFlight == 0 && n.zombies == 0 && n.cw.n == 0
 }
 
-// waiting counts the calls that are in flight for certain.
-func (n *node) waiting() int { return n.inFlight - n.doubted }
+// waiting counts the calls that are in flight for certain and wait for the
+// node, not for their turn.
+func (n *node) waiting() int { return n.inFlight - n.doubted - n.behind }
 
 // oldest returns the call of the node that waits longest for certain; none if
 // none waits.

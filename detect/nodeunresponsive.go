@@ -33,7 +33,7 @@ func (d nodeUnresponsive) judge(v *view, n *node, at capture.Time, l *lifecycle)
 			if call.since <= n.lastAnswer || front && v.echoOf(call) != nil {
 				continue // others were answered while it waited, or it waits for a node behind
 			}
-			if !v.counts(call) || v.inTurn(call, k) {
+			if !v.counts(call) || call.behind {
 				continue // long polls, and nobody else asks; or it waits for its own connection
 			}
 			waiting++
@@ -78,11 +78,4 @@ func (n *node) canaryWords(at capture.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("; %s was last answered %s ago", last.command.Name, inSeconds(at.Sub(last.succeeded)))
-}
-
-// inTurn reports whether a call waits behind another of its connection: what is
-// pipelined in HTTP/1 is answered in order (RFC 9112 section 9.3.2), so that
-// any number of them say no more than their first.
-func (v *view) inTurn(c *call, i int32) bool {
-	return c.x.StreamID == 0 && v.conns.at(c.conn).calls.head != i
 }

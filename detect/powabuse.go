@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"time"
 
 	"stallwatch/capture"
 )
@@ -9,6 +10,11 @@ import (
 // powAbuse fires when the node is made to do proof of work for strangers: a
 // few calls take all its processors, and nothing about their latency is odd.
 type powAbuse struct{}
+
+// leastPow is what proof of work takes at least. A call that is answered sooner
+// was refused, or had its proof with it, as most that wallets send to HORNET
+// have: it costs the node nothing, and does not count.
+const leastPow = 200 * time.Millisecond
 
 func (powAbuse) name() string { return "PowAbuse" }
 

@@ -96,7 +96,7 @@ var settingDocs = map[string]string{
 	"SlowReader.bytes_per_second": "and that were taken at less",
 
 	"PowAbuse.in_flight":  "calls of proof of work at once",
-	"PowAbuse.per_client": "more than so many calls of one client",
+	"PowAbuse.per_client": "more than so many calls of one client, without those that are answered within 200 ms",
 	"PowAbuse.within":     "in so long",
 
 	"AdminCommand.within": "an admin command of a stranger is news for so long",

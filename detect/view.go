@@ -249,6 +249,9 @@ func (v *view) responseSeen(ev *httpreassembly.Event, verdict *rules.Verdict) {
 			cell.endings.turn(ev.At)
 			cell.endings.answered[0]++
 			cell.learn(ev.At, ev.At.Sub(c.since))
+			if cell.command.Pow && ev.At.Sub(c.since) < leastPow {
+				n.undone(powAsked, c.x.RequestEnd, c.client())
+			}
 			if ev.Exchange.Status/100 == 2 {
 				cell.succeeded = ev.At
 			}
@@ -294,6 +297,7 @@ func (v *view) exchangeDone(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	if x.Outcome == httpreassembly.Answered {
 		v.reacted(ci, ev.At)
 	}
+	v.nextTurn(ci, ev.At)
 	if c.closed {
 		v.dropIfPlain(ci)
 	} else if c.plain() && c.phase != opening {
@@ -336,6 +340,14 @@ func count(w *[synWindow]secondCount, at capture.Time) {
 		*c = secondCount{sec: sec}
 	}
 	c.n++
+}
+
+// uncount takes back what was counted at at.
+func uncount(w *[synWindow]secondCount, at capture.Time) {
+	sec := int64(at) / int64(second)
+	if c := &w[uint64(sec)%synWindow]; c.sec == sec && c.n > 0 {
+		c.n--
+	}
 }
 
 // within sums the seconds of (at-d, at].
