@@ -41,6 +41,7 @@ var arrows = map[string]string{
 	"cmd/internal/synth":        "capture capture/vtime",
 	"cmd/internal/bench":        "capture cmd/internal/synth golang.org/x/sys",
 	"cmd/internal/ruletest":     "*",
+	"cmd/internal/hours":        "", // tests only
 	"cmd/stallwatch":            "*",
 }
 
