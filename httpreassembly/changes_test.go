@@ -18,6 +18,9 @@ func TestChanges(t *testing.T) {
 		{"nobody acknowledges a request", open + call + "0.3 C>S data \"POST / HTTP/1.1\\r\\nContent-Length: 4\\r\\n\\r\\nabcd\" at=0\n" +
 			"0.7 C>S data \"POST / HTTP/1.1\\r\\nContent-Length: 4\\r\\n\\r\\nabcd\" at=0\n5 S>C ACK\n",
 			"0.002000 established\n0.300000 retransmitting to_server\n5.000000 acknowledged to_server"},
+		{"of an answer, twice", open + call + `0.2 S>C data "HTTP/1.1 200 OK\r\n"` + "\n" + `0.4 S>C data "HTTP/1.1 200 OK\r\n" at=0` + "\n0.5 C>S ACK\n0.6 C>S ACK\n" +
+			`0.7 S>C data "A: b\r\n"` + "\n0.8 C>S ACK\n" + `0.9 S>C data "C: d\r\n"` + "\n" + `1.2 S>C data "C: d\r\n" at=23` + "\n1.3 C>S ACK\n",
+			"0.002000 established\n0.400000 retransmitting to_client\n0.500000 acknowledged to_client\n1.200000 retransmitting to_client\n1.300000 acknowledged to_client"},
 		{"an acknowledgement was late", open + call + "0.11 S>C ACK\n0.3 C>S data \"POST / HTTP/1.1\\r\\nContent-Length: 4\\r\\n\\r\\nabcd\" at=0\n", "0.002000 established"},
 		{"a body trickles", open + `0.1 C>S data "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n"` + "\n" + `1 C>S data "a"` + "\n" + `9 C>S data "b"` + "\n",
 			"0.002000 established\n0.100000 head_seen\n9.000000 request_progress to_server bytes=40"},

@@ -40,7 +40,7 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 	h, peer := &c.half[dir], &c.half[dir.Reverse()]
 	next := seq(s.Seq) == h.next && h.held == nil
 	bare := false
-	if s.Len() > 0 && (dir == capture.ToServer || !next) || peer.has(started) && seq(s.Ack).after(peer.next) {
+	if s.Len() > 0 && (dir == capture.ToServer || !next) || seq(s.Ack).after(peer.next) {
 		switch s.Sum() {
 		case capture.Bad:
 			t.corruption(c, dir, s)
@@ -147,9 +147,6 @@ const slackWindow = 1 << 16
 // receiver tells of bytes beyond a hole (SACK), their end and, after a FIN,
 // the FIN itself count as well.
 func (h *half) resets(q seq, sacks bool) bool {
-	if !h.has(started) {
-		return true
-	}
 	low, high := h.acked, h.next
 	if high.before(low) {
 		low, high = high, low

@@ -21,8 +21,7 @@ type half struct {
 type halfFlags uint8
 
 const (
-	started   halfFlags = 1 << iota // next is valid
-	hasFIN                          // the sender's FIN was seen, perhaps beyond a hole
+	hasFIN    halfFlags = 1 << iota // the sender's FIN was seen, perhaps beyond a hole
 	finDone                         // and it is reached
 	hasUrgent                       // urgent is valid
 	hasTS                           // tsRecent is valid
@@ -35,7 +34,6 @@ func (h *half) has(f halfFlags) bool { return h.flags&f != 0 }
 
 func (h *half) start(q seq) {
 	h.next, h.acked = q, q
-	h.flags |= started
 }
 
 // maxLag bounds how far the acknowledged bytes may stay behind: where the
@@ -84,9 +82,6 @@ const maxJump = 1 << 30
 // be the end of c.
 func (t *Tracker) acknowledge(c *conn, dir capture.Dir, s *capture.Segment) {
 	p, ack := &c.half[dir.Reverse()], seq(s.Ack)
-	if !p.has(started) {
-		p.start(ack)
-	}
 	p.window = uint32(s.Window) << c.half[dir].scale
 	p.announce(ack + seq(p.window))
 	if room := uint32(s.Window) << c.half[dir].scale; (room < smallWindow) != p.has(choked) {
@@ -138,7 +133,7 @@ func (t *Tracker) contradict(c *conn, dir capture.Dir, s *capture.Segment) {
 // segment: no copy, no allocation.
 func (t *Tracker) data(c *conn, dir capture.Dir, s *capture.Segment) {
 	h := &c.half[dir]
-	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.has(hasFIN|hasUrgent) && !s.Flags.Has(capture.URG) {
+	if seq(s.Seq) == h.next && h.held == nil && s.Missing == 0 && !h.has(hasFIN|hasUrgent) {
 		h.advance(h.next + seq(len(s.Payload)))
 		t.deliver(c, dir, s.At, s.Payload)
 		if h.gapDue != 0 {

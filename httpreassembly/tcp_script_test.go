@@ -36,7 +36,8 @@ type peer struct {
 // captured), badsum, offload, sack, signed, strange, unsummed, fin, twice
 // (captured two times), noack, old (numbers of before the latest isn=). syn "…" is a SYN with payload.
 type script struct {
-	ends map[string]*[2]peer
+	ends  map[string]*[2]peer
+	shift [2]seq // added to the numbers of both sides
 }
 
 func (sc *script) line(text string) (segs []capture.Segment, at capture.Time, err error) {
@@ -133,6 +134,8 @@ func (sc *script) build(at capture.Time, who, what, payload string, keys []strin
 	if s.Flags.Has(capture.SYN) {
 		s.Seq = uint32(me.isn)
 	}
+	s.Seq += uint32(sc.shift[dir])
+	s.Ack += uint32(sc.shift[dir.Reverse()])
 	s.Payload = []byte(payload)
 	end := offset + seq(len(payload))
 	if s.Flags.Has(capture.FIN) {
@@ -208,20 +211,26 @@ func checksum(s *capture.Segment, bad, offload bool) {
 }
 
 // run plays lines and returns the events as text, which must not depend on
-// when the HTTP halves of connections that wait are taken back.
+// when the HTTP halves of connections that wait are taken back, nor on where
+// the numbers begin.
 func run(t *testing.T, o Options, lines string) string {
 	t.Helper()
-	out := runOnce(t, o, lines, false)
-	if again := runOnce(t, o, lines, true); again != out {
+	out := runOnce(t, o, lines, false, [2]seq{})
+	if again := runOnce(t, o, lines, true, [2]seq{}); again != out {
 		t.Errorf("with resting calls:\n%s\nwithout:\n%s", again, out)
+	}
+	for _, shift := range [][2]seq{{1 << 31, 3 << 30}, {1<<31 - 1020, 1<<31 - 5020}, {1<<32 - 1020, 1<<32 - 5020}} {
+		if again := runOnce(t, o, lines, false, shift); again != out {
+			t.Errorf("with numbers that begin %d, %d later:\n%s\nwithout:\n%s", shift[0], shift[1], again, out)
+		}
 	}
 	return out
 }
 
-func runOnce(t *testing.T, o Options, lines string, rest bool) string {
+func runOnce(t *testing.T, o Options, lines string, rest bool, shift [2]seq) string {
 	t.Helper()
 	tr := New(o)
-	var sc script
+	sc := script{shift: shift}
 	var out strings.Builder
 	now := epoch
 	var events []Event

@@ -227,7 +227,6 @@ func (t *Tracker) control(c *conn, dir capture.Dir, s *capture.Segment) {
 
 // ordinary handles acknowledgement, payload and FIN.
 func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
-	h := &c.half[dir]
 	switch {
 	case c.state == StateZombie:
 		t.stats.Tombstoned++
@@ -236,9 +235,6 @@ func (t *Tracker) ordinary(c *conn, dir capture.Dir, s *capture.Segment) {
 		if !t.complete(c, dir, s) {
 			return
 		}
-	}
-	if !h.has(started) {
-		h.start(seq(s.Seq))
 	}
 	switch t.judge(c, dir, s) {
 	case refused:

@@ -139,8 +139,8 @@ func (v *verifier) conn(c *conn) {
 func (v *verifier) half(c *conn, dir capture.Dir) {
 	v.Helper()
 	h := &c.half[dir]
-	if !h.has(started) {
-		v.check(h.flags&^announced == 0 && h.held == nil && h.gapDue == 0, "direction %d has not begun, flags %b, due %d", dir, h.flags, h.gapDue)
+	if c.state == StateSyn {
+		v.check(h.flags&^(hasTS|announced) == 0 && h.held == nil && h.gapDue == 0, "direction %d has not begun, flags %b, due %d", dir, h.flags, h.gapDue)
 		return
 	}
 	v.check(h.next.sub(h.acked) <= maxJump && h.acked.sub(h.next) < maxJump, "direction %d is at %d and acknowledged up to %d", dir, h.next, h.acked)
