@@ -53,7 +53,7 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 		t.oddity(c, s.At, dir, StaleTimestamp, "")
 		return refused
 	}
-	if !next && !h.inWindow(s, c.packets[dir.Reverse()] > 0) {
+	if !next && !h.inWindow(s, c.has(heardOf(dir.Reverse()))) {
 		t.stats.Unacceptable++
 		return refused
 	}
@@ -72,7 +72,7 @@ func (t *Tracker) judge(c *conn, dir capture.Dir, s *capture.Segment) treatment 
 // otherwise, and all is believed.
 func (c *conn) doubtful(s *capture.Segment) bool {
 	h, peer := &c.half[capture.ToServer], &c.half[capture.ToClient]
-	if c.packets[capture.ToClient] == 0 {
+	if !c.has(heardServer) {
 		return false
 	}
 	ack, end := seq(s.Ack), seq(s.Seq)+seq(s.Len())

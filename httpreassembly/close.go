@@ -174,7 +174,6 @@ func (t *Tracker) summary(c *conn) *Connection {
 		State:     c.state,
 		Exchanges: int(c.exchanges),
 		Bytes:     c.bytes,
-		Packets:   c.packets,
 		History:   t.histories.text(&c.history),
 	}
 	if c.has(clientFIN) {
@@ -211,6 +210,9 @@ func (t *Tracker) free(c *conn, at capture.Time, how How) {
 	t.count--
 	if c.msgs != nil {
 		t.lent.put(c.msgs)
+	}
+	if c.has(contested) {
+		delete(t.reuses, c.ref)
 	}
 	t.table.slab.put(c)
 }

@@ -2,14 +2,13 @@ package httpreassembly
 
 import "stallwatch/capture"
 
-// conn is a connection: 288 bytes, and without buffers an idle one takes
+// conn is a connection: 256 bytes, and without buffers an idle one takes
 // nothing besides. A million of them are within what the tool promises. What
 // every packet touches comes first, in as few cache lines as can be.
 type conn struct {
 	ident
 	half      [2]half      // by the direction of their bytes
 	last      capture.Time // of the latest packet
-	packets   [2]int64
 	bytes     [2]int64
 	msgs      *messages // nil: rested holds, and owed
 	owed      *call     // the lone call that waits for its answer, while msgs is nil
@@ -21,12 +20,10 @@ type conn struct {
 	class     class
 	history   history
 	keys      [2]uint8 // of the familiar heads, by direction; valid iff spoken
+	isn       seq      // the client's SYN; valid iff hasISN
 
 	rested     rested
 	mark       capture.Time // SYN, then SYN-ACK, then the client's FIN (clientFIN), then the reset that made it a zombie
-	reuseAt    capture.Time // a SYN on these ports waits for the server's reaction since; zero: none does
-	reuse      seq          // that SYN's sequence number
-	isn        seq          // the client's SYN; valid iff hasISN
 	prev, next uint32       // in the list of its class, or next in the free list: places in the slab
 }
 
@@ -46,7 +43,13 @@ const (
 	spoken                            // payload came, or is known to be missing
 	sack                              // both ends offered selective acknowledgement
 	unstamped                         // timestamps were not agreed upon: the kernel does not look at them
+	contested                         // a SYN on these ports waits for the server's reaction: Tracker.reuses has it
+	heardClient                       // a packet of the client was captured
+	heardServer                       // a packet of the server was captured
 )
+
+// heardOf is the flag that says that a packet of dir was captured.
+func heardOf(dir capture.Dir) connFlags { return heardClient << dir }
 
 func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }
 

@@ -120,10 +120,9 @@ type Event struct {
 // Connection is what remains of a connection that ended.
 type Connection struct {
 	Opened    capture.Time
-	State     ConnState // at its end
-	Exchanges int       // requests seen on it
-	Bytes     [2]int64  // payload bytes by capture.Dir
-	Packets   [2]int64
+	State     ConnState    // at its end
+	Exchanges int          // requests seen on it
+	Bytes     [2]int64     // payload bytes by capture.Dir
 	CloseWait capture.Time // when the client half-closed it; zero: it did not, or the server closed first
 	History   string       // Zeek's letters, at most 32: S h A D F R and so on, upper case from the client
 	Protocol  Protocol

@@ -106,7 +106,8 @@ func (t *Tracker) syn(c *conn, dir capture.Dir, s *capture.Segment) {
 	default:
 		// The kernel may answer with a challenge ACK (the old connection, or
 		// handshake, lives) or, when it holds none, with a SYN-ACK: see synAck.
-		c.reuse, c.reuseAt = seq(s.Seq), s.At
+		c.flags |= contested
+		t.reuses[c.ref] = reuse{seq(s.Seq), s.At}
 		t.oddity(c, s.At, dir, SynInConnection, "")
 	}
 }
@@ -126,12 +127,11 @@ func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
 	switch {
 	case dir == capture.ToServer:
 		t.oddity(c, s.At, dir, SynInConnection, "")
-	case c.reuseAt != 0 && seq(s.Ack) == c.reuse+1:
-		t.reused(c, s)
+	case c.has(contested) && seq(s.Ack) == t.reuses[c.ref].isn+1:
+		t.reused(c, s, t.reuses[c.ref])
 	case c.state > StateHandshake && seq(s.Seq)+1 != c.half[capture.ToClient].next && (!c.has(hasISN) || seq(s.Ack) != c.isn+1):
 		// Another connection on these ports, whose SYN was not captured.
-		c.reuse, c.reuseAt = seq(s.Ack)-1, s.At
-		t.reused(c, s)
+		t.reused(c, s, reuse{seq(s.Ack) - 1, s.At})
 	case c.state != StateSyn && (!c.has(hasISN) || seq(s.Ack) != c.isn+1):
 		t.stats.Unacceptable++
 	case c.state == StateSyn:
@@ -174,11 +174,17 @@ func (t *Tracker) synAck(c *conn, dir capture.Dir, s *capture.Segment) {
 	}
 }
 
+// reuse is a SYN on the ports of a connection: it begins another one if the
+// server agrees.
+type reuse struct {
+	isn seq
+	at  capture.Time
+}
+
 // reused ends c, whose ports the server has given to a new connection, and
-// begins that one. Its ID is the time of its SYN.
-func (t *Tracker) reused(c *conn, s *capture.Segment) {
-	h, at, isn := c.hash, c.reuseAt, c.reuse
-	flow := c.flow
+// begins that one by r. Its ID is the time of its SYN.
+func (t *Tracker) reused(c *conn, s *capture.Segment, r reuse) {
+	h, flow := c.hash, c.flow
 	t.endReset(c, s.At, Client, ByReuse)
 	if c.has(used) && !c.has(detached) {
 		t.detach(c)
@@ -187,10 +193,10 @@ func (t *Tracker) reused(c *conn, s *capture.Segment) {
 	if n == nil {
 		return
 	}
-	n.conn, n.flow, n.isn = ConnID(at), flow, isn
+	n.conn, n.flow, n.isn = ConnID(r.at), flow, r.isn
 	n.flags |= hasISN
-	n.packets[capture.ToServer]++
-	n.half[capture.ToServer].start(isn + 1)
+	n.flags |= heardClient
+	n.half[capture.ToServer].start(r.isn + 1)
 	n.half[capture.ToServer].scale = maxScale
 	n.history.note(capture.ToServer, 's')
 	t.classify(n, halfOpen)

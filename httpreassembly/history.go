@@ -1,7 +1,7 @@
 package httpreassembly
 
 import (
-	"bytes"
+	"math/bits"
 
 	"stallwatch/capture"
 )
@@ -10,39 +10,51 @@ import (
 // field history): s SYN, h SYN-ACK, a bare ACK, d payload, f FIN, r RST,
 // c bad checksum, g gap; upper case from the client; ^ the roles were found by
 // content. Each letter stands once a direction, where it first happened, which
-// bounds it to 16: s and ^ have one. Zeek's t for retransmission is left out: a packet captured
-// twice looks the same, and must change nothing but a counter.
-type history [16]byte // a zero ends it
-
-// has reports whether letter was noted for dir.
-func (h *history) has(dir capture.Dir, letter byte) bool {
-	if dir == capture.ToServer && letter >= 'a' {
-		letter -= 'a' - 'A'
-	}
-	return bytes.IndexByte(h[:], letter) >= 0
+// bounds it to 15: s, h and ^ have one. Zeek's t for retransmission is left
+// out: a packet captured twice looks the same, and must change nothing but a
+// counter.
+type history struct {
+	order [8]uint8 // the numbers of the letters noted, four bits each, the first one lowest
+	noted uint16   // as bits, by those numbers
 }
 
-// text returns the letters, in the history itself.
-func (h *history) text() []byte {
-	if n := bytes.IndexByte(h[:], 0); n >= 0 {
-		return h[:n]
+// letters are by number: those of the server, and from 8 on the client's.
+const letters = "hadfrcg^SxADFRCG" // x: none
+
+// numberOf gives letters, in lower case, the server's numbers.
+var numberOf = func() (n [128]uint8) {
+	for i, c := range []byte("hadfrcg^s") {
+		n[c] = uint8(i)
 	}
-	return h[:]
+	return n
+}()
+
+// number is that of letter for dir.
+func number(dir capture.Dir, letter byte) uint8 {
+	k := numberOf[letter&127]
+	if dir == capture.ToServer && k > 0 && k < 7 {
+		k += 9
+	}
+	return k
 }
 
 // note appends letter, given in lower case, unless it is there.
 func (h *history) note(dir capture.Dir, letter byte) {
-	if h.has(dir, letter) {
+	k := number(dir, letter)
+	if h.noted>>k&1 != 0 {
 		return
 	}
-	n := len(h.text())
-	if n == len(h) {
-		return
+	n := bits.OnesCount16(h.noted)
+	h.order[n/2] |= k << (n % 2 * 4)
+	h.noted |= 1 << k
+}
+
+// appendTo appends the letters to dst.
+func (h *history) appendTo(dst []byte) []byte {
+	for i := range bits.OnesCount16(h.noted) {
+		dst = append(dst, letters[h.order[i/2]>>(i%2*4)&15])
 	}
-	if dir == capture.ToServer && letter >= 'a' {
-		letter -= 'a' - 'A'
-	}
-	h[n] = letter
+	return dst
 }
 
 // histories keeps the strings that were made: there are few different ones
@@ -54,7 +66,7 @@ type histories map[string]string
 const maxHistories = 1024
 
 func (m histories) text(h *history) string {
-	b := h.text()
+	b := h.appendTo(make([]byte, 0, len(letters)))
 	if s, ok := m[string(b)]; ok {
 		return s
 	}

@@ -16,8 +16,8 @@ func TestMessagesAreSmall(t *testing.T) {
 	if n := unsafe.Sizeof(messages{}); n > 176 {
 		t.Errorf("messages has %d bytes, want at most 176", n)
 	}
-	if n := unsafe.Sizeof(conn{}); n > 288 {
-		t.Errorf("conn has %d bytes, want at most 288: a block of 256 is then whole pages", n)
+	if n := unsafe.Sizeof(conn{}); n > 256 {
+		t.Errorf("conn has %d bytes, want at most 256: a block of 256 is then whole pages", n)
 	}
 	if n := unsafe.Sizeof(call{}); n > 184 {
 		t.Errorf("call has %d bytes, want at most 184", n)

@@ -20,8 +20,9 @@ type Tracker struct {
 	lent   lending
 	lists  [numClasses]list
 	holes  holes
-	count  int     // connections, zombies included
-	ending []*conn // by FinishPart, still to do
+	count  int              // connections, zombies included
+	ending []*conn          // by FinishPart, still to do
+	reuses map[uint32]reuse // by conn.ref, of those contested: what is rare takes no room in each
 
 	levelDown, levelUp int64 // bytes buffered at which the level changes
 
@@ -33,7 +34,7 @@ type Tracker struct {
 // New returns a Tracker. It panics on nothing: every zero field of o takes
 // its default.
 func New(o Options) *Tracker {
-	t := &Tracker{histories: histories{}}
+	t := &Tracker{histories: histories{}, reuses: map[uint32]reuse{}}
 	t.opts = o.WithDefaults()
 	t.ports.init(o.Ports)
 	t.table.init()
@@ -181,8 +182,7 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // known handles a segment of a connection in the table.
 func (t *Tracker) known(c *conn, dir capture.Dir, s *capture.Segment) {
 	c.last = s.At
-	c.packets[dir]++
-	c.flags |= touched
+	c.flags |= touched | heardOf(dir)
 	if s.Flags&(capture.SYN|capture.RST|capture.FIN|capture.ACK) == capture.ACK {
 		t.ordinary(c, dir, s)
 	} else {
@@ -297,7 +297,7 @@ func (t *Tracker) add(h uint32, dir capture.Dir, s *capture.Segment, st ConnStat
 	c.conn, c.flow = ConnID(s.At), flowOf(s, dir)
 	c.hash, c.state = h, st
 	c.last, c.mark = s.At, s.At
-	c.packets[dir]++
+	c.flags |= heardOf(dir)
 	t.count++
 	t.gauge(c, 1)
 	t.table.add(c)

@@ -36,6 +36,7 @@ type verifier struct {
 	conns       [NumConnStates]int
 	count       int
 	attached    int
+	contested   int
 	unconfirmed int
 	lent        int // HTTP halves
 	owed        int
@@ -60,6 +61,7 @@ func (v *verifier) sums() {
 		v.count, v.conns, v.attached, v.unconfirmed, tr.count, st.Conns, tr.table.n, st.Unconfirmed)
 	v.check(v.owed == st.InFlight && v.alive == tr.pool.alive, "%d requests owed, %d exchanges; it says %d, %d", v.owed, v.alive, st.InFlight, tr.pool.alive)
 	v.check(v.lent == len(tr.lent.blocks)*messagesBlock-len(tr.lent.free), "%d HTTP halves are lent, %d of %d free", v.lent, len(tr.lent.free), len(tr.lent.blocks)*messagesBlock)
+	v.check(v.contested == len(tr.reuses), "%d connections are contested, %d SYNs remembered", v.contested, len(tr.reuses))
 	v.check(v.bytes == st.Buffered, "%d bytes are buffered, it says %d", v.bytes, st.Buffered)
 	v.check(tr.count <= tr.opts.MaxConns && st.Buffered <= tr.opts.MaxBuffered && tr.pool.alive <= tr.opts.MaxExchanges,
 		"%d connections of %d, %d bytes of %d, %d exchanges of %d", tr.count, tr.opts.MaxConns, st.Buffered, tr.opts.MaxBuffered, tr.pool.alive, tr.opts.MaxExchanges)
@@ -96,6 +98,10 @@ func (v *verifier) conn(c *conn) {
 	v.conns[c.state]++
 	if !c.has(confirmed) && (c.state == StateOpen || c.state == StateHalfClosed) {
 		v.unconfirmed++
+	}
+	if c.has(contested) {
+		v.contested++
+		v.check(v.tr.reuses[c.ref].at != 0, "%d is contested by no SYN", c.conn)
 	}
 	if !c.has(detached) {
 		v.attached++
