@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -249,7 +250,10 @@ func runOnce(t *testing.T, o Options, lines string, rest bool, shift [2]seq) str
 		now = at
 		for i := range segs {
 			segs[i].At = now + capture.Time(i)
-			events = tr.Segment(events[:0], &segs[i])
+			s := segs[i]
+			s.Payload = slices.Clone(s.Payload)
+			events = tr.Segment(events[:0], &s)
+			clear(s.Payload) // which is not kept
 			write(&out, events)
 			tr.Recycle()
 			if rest {
