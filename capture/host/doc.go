@@ -15,6 +15,10 @@
 //	/proc/PID/net/netstat ─────────────────> accept queue overflows
 //	/proc/PID/net/fib_trie, if_inet6 ───────> addresses
 //
+// Where several ports are watched, as both sides of a reverse proxy are, only
+// the sockets of those count that the process listens on: the proxy's half
+// closed ones are none of the node's.
+//
 // # Rights
 //
 // Finding the process by its listening socket reads the links under

@@ -50,6 +50,8 @@ type Prober struct {
 	fdsErr    error     // of that
 	nextFull  time.Time // when both may be read again
 	listening []uint64  // inodes of the listeners in the latest table
+	served    []uint16  // watched ports that the process listens on; nil: all, or not known
+	servedOf  []uint64  // the listeners of which that was told
 
 	addrs     []netip.Addr // never changed, only replaced
 	nextAddrs time.Time
@@ -219,6 +221,7 @@ func (p *Prober) forget() {
 	p.pid, p.started, p.netDir, p.inodes = 0, 0, "", nil
 	p.nextFull, p.nextAddrs = time.Time{}, time.Time{}
 	p.addrs, p.last = nil, table{}
+	p.served, p.servedOf = nil, nil
 	p.leave()
 }
 
@@ -243,15 +246,20 @@ func (p *Prober) readSockets(s *capture.Sample, full bool) error {
 	if !full {
 		return p.readListeners(s)
 	}
-	t := table{ports: p.opts.Ports, wantConns: p.wantConns.Load(), expect: p.last.total() + 16}
-	if err := p.readTable(&t, allStates); err != nil {
+	t := table{ports: p.opts.Ports, served: p.served, wantConns: p.wantConns.Load(), expect: p.last.total() + 16}
+	err := p.readTable(&t, allStates)
+	if err == nil && p.serves(&t) {
+		t = table{ports: t.ports, served: p.served, wantConns: t.wantConns, expect: t.expect}
+		err = p.readTable(&t, allStates)
+	}
+	if err != nil {
 		return p.explainSockets(err)
 	}
 	if t.wantConns {
 		p.wantConns.Store(false)
 	}
 	t.fill(s)
-	p.listening = t.inodes
+	p.listening = slices.Clone(t.inodes)
 	t.conns = nil
 	p.last = t
 	return nil
@@ -262,14 +270,17 @@ func (p *Prober) readSockets(s *capture.Sample, full bool) error {
 func (p *Prober) readListeners(s *capture.Sample) error {
 	t := p.last
 	if p.netlink() != nil {
-		t = table{ports: p.opts.Ports}
+		t = table{ports: p.opts.Ports, served: p.served}
 		if err := p.readTable(&t, listenOnly); err != nil {
 			return p.explainSockets(err)
+		}
+		if p.serves(&t) {
+			return p.readSockets(s, true)
 		}
 	}
 	p.last.fill(s)
 	s.Listen, s.Sockets[capture.Listen] = t.listen, t.sockets[capture.Listen]
-	p.listening = t.inodes
+	p.listening = slices.Clone(t.inodes)
 	return nil
 }
 
@@ -307,7 +318,7 @@ func (p *Prober) readTable(t *table, states uint32) error {
 			return nil
 		}
 		p.drop(d, passing(err))
-		*t = table{ports: t.ports, wantConns: t.wantConns, expect: t.expect}
+		*t = table{ports: t.ports, served: t.served, wantConns: t.wantConns, expect: t.expect}
 	}
 	return p.proc.readTCP(p.netDir, t)
 }

@@ -24,7 +24,8 @@ type entry struct {
 
 // table folds rows into what a Sample says.
 type table struct {
-	ports     []uint16
+	ports     []uint16 // watched
+	served    []uint16 // those of the process; the others' sockets are not its own. nil: all
 	wantConns bool
 	expect    int // conns, so that they are not moved again and again
 
@@ -32,7 +33,8 @@ type table struct {
 	unaccepted          int
 	unacceptedCloseWait int
 	listen              []capture.Backlog
-	inodes              []uint64 // of the listeners, in the order of listen
+	inodes              []uint64 // of the listeners of all watched ports
+	doors               []uint16 // their ports
 	conns               []capture.Socket
 }
 
@@ -42,12 +44,18 @@ func (t *table) add(e *entry) {
 	if e.state >= capture.NumStates || !t.watches(e.local.Port()) {
 		return
 	}
+	if e.state == capture.Listen && len(t.inodes) < maxListeners {
+		t.inodes = append(t.inodes, e.inode)
+		t.doors = append(t.doors, e.local.Port())
+	}
+	if t.served != nil && !slices.Contains(t.served, e.local.Port()) {
+		return
+	}
 	t.sockets[e.state]++
 	switch e.state {
 	case capture.Listen:
 		if len(t.listen) < maxListeners {
 			t.listen = append(t.listen, capture.Backlog{Addr: e.local, Queue: e.queue, Max: e.max})
-			t.inodes = append(t.inodes, e.inode)
 		}
 		return
 	case capture.Established:
