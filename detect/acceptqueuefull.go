@@ -28,6 +28,8 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	}
 	var sev Severity
 	switch {
+	case n.opened == 0 && syns >= o.Syns && !full:
+		sev = Warning // it was never seen to let anybody in: a firewall may be all there is
 	case syns >= o.Syns, full && overflows > 0:
 		sev = Critical
 	case full:
@@ -47,6 +49,10 @@ func (d acceptQueueFull) judge(v *view, n *node, at capture.Time, l *lifecycle) 
 	}
 	if half := n.phases[opening]; half >= v.o.SynFlood.Few {
 		fmt.Fprintf(&s, "; %s that clients do not complete may be what takes the room", plural(half, "handshake"))
+	}
+	if n.opened == 0 && !full {
+		a.Confidence *= 0.7
+		s.WriteString("; it was not seen to accept anybody since the capture began, so it may be down, or a firewall drops what comes")
 	}
 	a.Why = s.String()
 	l.remember(n.incident(d), a)

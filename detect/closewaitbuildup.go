@@ -25,6 +25,7 @@ type closeWaits struct {
 	aged     int // on the wire, older than Age
 	standing int // in the kernel since before the capture, older than Age
 	counted  int // on the wire, older than CountAge
+	stood    int // in the kernel since before the capture, older than CountAge
 	kernel   int // the least that the kernel counted over Age; -1: not known
 	now      int // on the wire, or in the kernel if there are more
 	limit    int
@@ -46,7 +47,7 @@ func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
 	}
 	if v.host.of(n, at) {
 		w.now = max(w.now, v.host.sample.Sockets[capture.CloseWait])
-		w.standing = v.standing(n, at.Add(-o.Age))
+		w.standing, w.stood = v.standing(n, at.Add(-o.Age)), v.standing(n, at.Add(-o.CountAge))
 		if least, ok := v.host.closeWait.least(at, o.Age); ok {
 			w.kernel = int(least)
 		}
@@ -60,8 +61,8 @@ func (d closeWaitBuildup) look(v *view, n *node, at capture.Time) closeWaits {
 }
 
 func (w *closeWaits) severity(o *CloseWaitOptions) Severity {
-	most := max(w.counted, w.kernel)
-	switch fires := w.aged >= w.min || w.standing >= w.min || most >= w.count; {
+	most := max(w.counted+w.stood, w.kernel)
+	switch fires := w.aged+w.standing >= w.min || most >= w.count; {
 	case !fires:
 		return 0
 	case most >= w.crit, w.growing >= o.Growth && w.counted >= w.min:
@@ -110,8 +111,8 @@ func (d closeWaitBuildup) describe(a *Alert, v *view, n *node, w *closeWaits, at
 	if k := a.Evidence.CloseWaitKernel; k >= 0 {
 		fmt.Fprintf(&s, "; the kernel counts %d", k)
 	}
-	if w.standing > 0 {
-		fmt.Fprintf(&s, ", of which %d stood before the capture saw them", w.standing)
+	if w.stood > 0 {
+		fmt.Fprintf(&s, ", of which %d stood before the capture saw them", w.stood)
 	}
 	if behind > 0 {
 		fmt.Fprintf(&s, "; %d are held by calls that wait at %s behind it", behind, leg.Node)

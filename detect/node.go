@@ -62,6 +62,7 @@ type node struct {
 	firing     int     // incidents of it that fire
 	stalls     int     // of them CallStalled
 	gone       bool
+	doorstep   bool // it was first known by those who knocked in vain
 	legs       nodeLegs
 }
 

@@ -41,7 +41,11 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	}
 	life.told = true
 	since := at.Sub(life.down)
-	a := v.raise(l, n, n.incident(d), Critical, measured{since.Seconds(), o.After.Seconds(), "seconds"}, at)
+	sev := Critical
+	if n.opened == 0 {
+		sev = Warning // it was never seen up: a firewall may be all there is
+	}
+	a := v.raise(l, n, n.incident(d), sev, measured{since.Seconds(), o.After.Seconds(), "seconds"}, at)
 	if a == nil {
 		return
 	}
@@ -53,6 +57,11 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	} else {
 		a.Summary = fmt.Sprintf("%s refuses connections since %s: the process is gone", n.name(), inSeconds(since))
 		a.Why = fmt.Sprintf("%s answered by RST and none accepted for %s (fires after %s)", plural(life.refused, "SYN"), inSeconds(since), inSeconds(o.After))
+	}
+	if n.opened == 0 {
+		a.Summary = fmt.Sprintf("%s refuses connections since %s: nobody listens", n.name(), inSeconds(since))
+		a.Why += "; it was not seen up since the capture began, so a firewall may be what refuses"
+		a.Confidence *= 0.7
 	}
 	if life.lastWill.n > 0 {
 		a.Summary += fmt.Sprintf("; %s in flight when it went", plural(life.lastWill.n, "call"))

@@ -70,8 +70,8 @@ func (v *view) died(i int32, ev *httpreassembly.Event) {
 // refused folds a SYN that was answered by RST: the process is gone. What it
 // had in flight is over, the calls of reset connections with it.
 func (v *view) refused(ev *httpreassembly.Event) {
-	n := v.find(ev.Flow.Server)
-	if n == v.others || n.opened == 0 {
+	n := v.knockedInVain(ev)
+	if n == v.others || n.opened == 0 && !n.doorstep {
 		return // never seen at work: a scan of a machine without a node
 	}
 	n.shut.away(ev.Flow.Client.Addr(), ev.At)

@@ -60,6 +60,10 @@ type Options struct {
 	// them is believed (nil: 127.0.0.1 and ::1, as HORNET's own whitelist).
 	Trusted []netip.Prefix
 
+	// Ports are those that the operator watches, so that a node may be taken
+	// to be there before it was seen at work (nil: not known).
+	Ports []uint16
+
 	Off []string // names of detectors that raise nothing
 }
 

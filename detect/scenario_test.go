@@ -89,7 +89,9 @@ func runScenario(t *testing.T, name string) {
 		case "trace":
 			trace = string(f.Data)
 		case "options":
-			if _, err := fmt.Sscanf(string(f.Data), "fd-limit %d", &o.FDLimit); err != nil {
+			if string(f.Data) == "watched 14265\n" {
+				o.Ports = []uint16{14265}
+			} else if _, err := fmt.Sscanf(string(f.Data), "fd-limit %d", &o.FDLimit); err != nil {
 				t.Fatal(err)
 			}
 		case "want":

@@ -37,12 +37,14 @@ type view struct {
 	nodeIDs      int32
 	nextEviction capture.Time
 
-	host   host
-	seeds  map[capture.Flow]seed
-	legs   legs
-	loss   lossWindow
-	said   said
-	buried []Finding // calls that ended unseen, not told yet; at most those in flight
+	host  host
+	seeds map[capture.Flow]seed
+	legs  legs
+	loss  lossWindow
+
+	doorsteps []doorstep // at most maxDoorsteps
+	said      said
+	buried    []Finding // calls that ended unseen, not told yet; at most those in flight
 }
 
 func newView(o *Options) *view {
@@ -101,9 +103,9 @@ func (v *view) observe(ev *httpreassembly.Event, verdict *rules.Verdict) {
 	case httpreassembly.Gap:
 		v.gap(ev)
 	case httpreassembly.SynUnanswered:
-		// Only a node that was seen at work can have a full queue: a SYN to a
-		// host that is not there opens nothing, and must not make a node.
-		if n := v.find(ev.Flow.Server); n != v.others {
+		// A SYN to a host that is not there opens nothing, and must not make a
+		// node.
+		if n := v.knockedInVain(ev); n != v.others {
 			count(&n.syns, ev.At)
 			n.unheard.away(ev.Flow.Client.Addr(), ev.At)
 			v.knocked(n, ev)
@@ -118,6 +120,9 @@ func (v *view) opened(ev *httpreassembly.Event) {
 	n.lastEvent, n.lastOpened = ev.At, ev.At
 	n.comesIn(ev.Flow.Client.Addr(), ev.At)
 	v.comesBack(n, ev.At)
+	if n.doorstep { // it is at work: what was not answered before makes it no worse
+		n.doorstep, n.syns = false, [synWindow]secondCount{}
+	}
 	unseen := n.sight.opened(ev)
 	v.loss.saw(ev.At, 3, 0)
 	v.unseed(ev)

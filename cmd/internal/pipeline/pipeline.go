@@ -62,6 +62,7 @@ func New(o Options, sinks ...Sink) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Detect.Ports = o.Tracker.Ports
 	detectors, err := o.Detect.WithRules(o.Rules)
 	if err != nil {
 		return nil, err
