@@ -1,5 +1,7 @@
 package capture
 
+import "time"
+
 // Kind says what an Item carries.
 type Kind uint8
 
@@ -75,6 +77,43 @@ type Packet struct {
 type Loss struct {
 	Kernel    uint64 // no room in the ring: stallwatch was too slow
 	Interface uint64 // dropped by the interface or its driver
+	// Unwatched is a span, from the Item's At on, of which the source knows
+	// that nobody looked, or that the clock ran through it in no time: what
+	// happened in it was not seen, and nothing aged by it. Zero: there is none.
+	Unwatched time.Duration
+	Why       Pause // valid iff Unwatched is not zero
+}
+
+// Pause says why nobody looked.
+type Pause uint8
+
+// The pauses.
+const (
+	ClockSet   Pause = iota + 1 // the clock was set forward
+	Asleep                      // the machine was suspended
+	Stopped                     // the program did not run, and the ring overflowed meanwhile
+	Unrecorded                  // between the end of a recording and the beginning of the next
+	numPauses
+)
+
+var pauseNames = [numPauses]string{"", "clock_set", "asleep", "stopped", "unrecorded"}
+
+// String names the pause, as records and side files do.
+func (p Pause) String() string {
+	if p < numPauses && p > 0 {
+		return pauseNames[p]
+	}
+	return "unknown"
+}
+
+// ParsePause is the inverse of String; ok is false for any other word.
+func ParsePause(name string) (p Pause, ok bool) {
+	for i, n := range pauseNames {
+		if n == name && i > 0 {
+			return Pause(i), true
+		}
+	}
+	return 0, false
 }
 
 // Flow is a TCP connection's pair of ends, named by role.

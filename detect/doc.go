@@ -22,6 +22,10 @@
 // billion. The schedule is a function of what was observed alone: Advance may
 // be called as often as one likes, or never, and the Findings stay the same.
 //
+// A time of which the source says that nobody watched is passed over: nothing
+// is evaluated in it, no growth is reckoned over it, and what has to hold for
+// a while is not held to have held in it.
+//
 // # Proxies
 //
 // A capture may hold both sides of a reverse proxy, and then has every call

@@ -99,9 +99,13 @@ func (e *Engine) last(dst []Finding) []Finding {
 	return dst
 }
 
-// Loss folds packets that were lost.
+// Loss folds packets that were lost, and a time when nobody watched: then the
+// connections that may be over were told to be before.
 func (e *Engine) Loss(dst []Finding, at capture.Time, l capture.Loss) []Finding {
 	dst = e.Advance(dst, at)
+	if l.Unwatched > 0 {
+		at = e.skip(at, l.Unwatched)
+	}
 	e.view.loss.lost(at, l)
 	e.saw(at)
 	return dst

@@ -52,6 +52,9 @@ type lifecycle struct {
 	by    map[incidentKey]*incident
 	order []*incident // in order of first appearance
 	out   []Finding   // the dst of the call in progress
+
+	skipped capture.Time  // the end of the last time when nobody watched; zero: there was none
+	pause   time.Duration // how long that was
 }
 
 // raise says that a signal holds at an instant. It returns the Alert to fill
@@ -232,6 +235,9 @@ func (l *lifecycle) resolve(at capture.Time, in *incident) {
 	a.Summary = fmt.Sprintf("%s on %s is over after %s; at worst %s",
 		in.key.detector, a.Subject, inSeconds(at.Sub(a.Since)), amount(in.peak, a.Unit))
 	a.Why = fmt.Sprintf("not seen for %s", inSeconds(at.Sub(in.raised)))
+	if l.skipped != 0 && in.raised <= l.skipped {
+		a.Why = fmt.Sprintf("not seen again since a pause of %s in which nothing was watched: it may have ended then", inSeconds(l.pause))
+	}
 	a.Evidence = noEvidence()
 	l.report(in, &a)
 }

@@ -138,7 +138,7 @@ func (t *Tracker) closed(c *conn, at capture.Time, by Side, how How) {
 		t.setState(c, StateClosed)
 	case ByRST, ByReuse:
 		t.setState(c, StateReset)
-	case ByEviction:
+	case ByEviction, ByPause:
 		t.setState(c, StateEvicted)
 	}
 	t.abandon(c, at, how)

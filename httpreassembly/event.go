@@ -69,6 +69,7 @@ const (
 	ByEviction       // a bound of Options was reached
 	ByCaptureEnd     // the capture ended
 	ByReuse          // the server accepted a new connection on the same addresses and ports
+	ByPause          // nobody watched for a while, and what it waited for may have come
 )
 
 // Outcome says how an exchange ended.
@@ -82,7 +83,7 @@ const (
 	ServerClosed         // the server closed without completing an answer
 	ServerReset          // the server reset
 	Cut                  // the capture ended or the state was evicted
-	Lost                 // a hole in the capture hides it
+	Lost                 // a hole in the capture, or a time when nobody watched, hides it
 	Unread               // on a kept connection the server closed as the request came: it was not read, and may be made again (RFC 9112 9.3.1)
 )
 

@@ -359,7 +359,9 @@ func (m *messages) abandon(sh *shared, id *ident, at capture.Time, how How, due 
 		}
 	}
 	o := Cut
-	if how == ByReuse || m.has(clientLeft) && how != ByCaptureEnd && how != ByEviction {
+	if how == ByPause {
+		o = Lost
+	} else if how == ByReuse || m.has(clientLeft) && how != ByCaptureEnd && how != ByEviction {
 		o = ClientGone
 	}
 	m.stop(&f, o)

@@ -15,6 +15,7 @@ type Stats struct {
 	GapBytes                                  uint64 // bytes that never were captured, where known
 	BufferDropped                             uint64 // payload bytes dropped because a bound was reached
 	EvictedHalfOpen, EvictedIdle, EvictedBusy uint64
+	Unwatched                                 uint64 // connections given up because what they waited for may have come when nobody watched
 	Unadmitted                                uint64 // connections not followed because every place was held by one that must not go
 	Untracked                                 uint64 // requests not followed because too many exchanges are alive, or in LevelStates
 	StreamResets                              uint64 // RST_STREAM of streams that were not over
@@ -44,7 +45,7 @@ func (a *Stats) Add(b *Stats) {
 		{&a.OutOfOrder, &b.OutOfOrder}, {&a.BadChecksum, &b.BadChecksum}, {&a.Gaps, &b.Gaps},
 		{&a.GapBytes, &b.GapBytes}, {&a.BufferDropped, &b.BufferDropped},
 		{&a.EvictedHalfOpen, &b.EvictedHalfOpen}, {&a.EvictedIdle, &b.EvictedIdle}, {&a.EvictedBusy, &b.EvictedBusy},
-		{&a.Unadmitted, &b.Unadmitted}, {&a.Untracked, &b.Untracked}, {&a.TombsDropped, &b.TombsDropped}, {&a.StreamResets, &b.StreamResets}, {&a.Unacceptable, &b.Unacceptable},
+		{&a.Unwatched, &b.Unwatched}, {&a.Unadmitted, &b.Unadmitted}, {&a.Untracked, &b.Untracked}, {&a.TombsDropped, &b.TombsDropped}, {&a.StreamResets, &b.StreamResets}, {&a.Unacceptable, &b.Unacceptable},
 		{&a.Opened, &b.Opened}, {&a.Closed, &b.Closed}, {&a.Requests, &b.Requests},
 		{&a.Responses, &b.Responses}, {&a.UnpairedResponses, &b.UnpairedResponses},
 	} {

@@ -284,7 +284,7 @@ var kindNames = [...]string{Opened: "opened", RequestStarted: "request_started",
 	Established: "established", HeadSeen: "head_seen", RequestProgress: "request_progress", ResponseProgress: "response_progress", Retransmitting: "retransmitting", Acknowledged: "acknowledged",
 	WindowClosed: "window_closed", WindowOpened: "window_opened", Knocked: "knocked", PortRefused: "port_refused"}
 var sideNames = [...]string{"nobody", "client", "server"}
-var howNames = [...]string{"still_open", "fin", "rst", "idle", "eviction", "capture_end", "reuse"}
+var howNames = [...]string{"still_open", "fin", "rst", "idle", "eviction", "capture_end", "reuse", "pause"}
 var stateNames = [...]string{"syn", "handshake", "open", "half_closed", "server_closed", "closed", "reset", "zombie", "evicted"}
 var outcomeNames = [...]string{"unfinished", "answered", "client_gone", "server_closed", "server_reset", "cut", "lost", "unread"}
 var tcpOddNames = map[Oddity]string{OverlapDiffers: "overlap_differs", BadTCPChecksum: "bad_checksum", ResetOutOfWindow: "reset_out_of_window",

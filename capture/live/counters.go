@@ -86,6 +86,7 @@ type Stats struct {
 	Delivered  uint64           // packets that Next returned
 	Clamped    uint64           // packets out of order, moved to the time of the one before + 1ns
 	Jumps      uint64           // times the clock was set back
+	Shift      time.Duration    // by how much the times are ahead of it since
 	Unsampled  uint64           // samples dropped because Next was not called for a long while
 	Uncounted  bool             // the last look at the counters failed: there may be more losses
 }

@@ -26,6 +26,11 @@
 // kernel still keeps in an open block (it hands a block over after Timeout at
 // the latest) is younger than Grace.
 //
+// Nobody looked in between when the clock was set forward, the machine slept,
+// or the program was stopped and the ring overflowed: the clocks that nobody
+// sets tell, and a Loss says from when on and for how long, see pause.go. A
+// clock set back is followed at a distance, since times grow.
+//
 // # What it never does
 //
 // It never sends a packet, it does not set the interface to promiscuous mode

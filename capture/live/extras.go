@@ -71,6 +71,16 @@ func (x *extras) pop(limit capture.Time, it *capture.Item) bool {
 	return true
 }
 
+// first returns the time of the earliest; endOfTime: there is none.
+func (x *extras) first() capture.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.list) == 0 {
+		return endOfTime
+	}
+	return x.list[0].At
+}
+
 // probe samples the host until Stop. It has a goroutine of its own so that a
 // slow /proc never holds up packets; a sample that takes longer than the
 // interval delays the next one, and only that. Nobody waits for its end: a

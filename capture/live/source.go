@@ -36,6 +36,8 @@ type Source struct {
 
 	strict vtime.Strict
 	extras extras
+	watch  lookout
+	gap    gap
 
 	held      frame // read, but later than an extra that goes first
 	holding   bool
@@ -49,6 +51,7 @@ type Source struct {
 	stopProbe chan struct{}
 
 	delivered, clamped, jumps atomic.Uint64
+	shift                     atomic.Int64
 	uncounted                 atomic.Bool
 }
 
@@ -59,6 +62,7 @@ func Open(o Options) (*Source, error) {
 	}
 	o = o.withDefaults()
 	s := &Source{opts: o, now: time.Now, stopProbe: make(chan struct{})}
+	s.watch = newLookout()
 	for i := range o.Interfaces {
 		h, err := openHandle(o, i, s.now)
 		if err != nil {
@@ -167,6 +171,9 @@ func (s *Source) step(it *capture.Item) (done bool, err error) {
 
 // packet returns the held packet, or the sample or loss that goes before it.
 func (s *Source) packet(it *capture.Item) bool {
+	if s.held.at > s.watch.by {
+		s.watch.look(s.now(), &s.gap)
+	}
 	stop := s.stopAt.Load()
 	if stop != 0 && (s.held.at > capture.Time(stop) || s.overdue(stop)) {
 		s.holding = false
@@ -176,8 +183,7 @@ func (s *Source) packet(it *capture.Item) bool {
 	if s.raw.Sub(limit) >= vtime.JumpBack {
 		limit = endOfTime // the clock was set back: what waits belongs before that
 	}
-	if s.extras.pop(limit, it) {
-		s.stamp(it)
+	if s.between(limit, it) {
 		return true
 	}
 	f := &s.held
@@ -204,10 +210,9 @@ func (s *Source) idle(it *capture.Item, until capture.Time) (done bool, err erro
 			s.stamp(it)
 			return true, nil
 		}
-	} else if s.extras.pop(until, it) {
-		s.stamp(it)
+	} else if s.between(until, it) {
 		return true, nil
-	} else if until <= s.raw {
+	} else if until <= s.raw || s.gap.until != 0 {
 		return false, nil
 	}
 	*it = capture.Item{At: until, Kind: capture.Tick}
@@ -230,6 +235,9 @@ func (s *Source) last(it *capture.Item) bool {
 			s.uncounted.Store(true) // no reason to keep the end back
 		}
 	}
+	if s.gap.until != 0 && s.endGap(max(s.gap.until, capture.Time(s.stopAt.Load())), it) {
+		return true
+	}
 	if s.extras.pop(endOfTime, it) {
 		s.stamp(it)
 		return true
@@ -247,6 +255,7 @@ func (s *Source) stamp(it *capture.Item) {
 	st := s.strict.Stats()
 	s.clamped.Store(st.Clamped)
 	s.jumps.Store(st.Jumps)
+	s.shift.Store(int64(st.Shift))
 }
 
 // checkEvery is how many packets pass between two looks at the clock: the
@@ -264,19 +273,32 @@ func (s *Source) housekeep(idle bool) error {
 
 func (s *Source) losses(force bool) error {
 	now := s.now()
+	s.watch.look(now, &s.gap)
 	lost, err := s.reader.poll(now, force)
-	if lost != (capture.Loss{}) {
-		s.extras.lost(capture.At(now), lost)
-		if s.opts.Prober != nil {
-			s.opts.Prober.WantConns()
-		}
+	if lost == (capture.Loss{}) {
+		return err
 	}
+	if s.gap.until != 0 {
+		s.gap.lost.Kernel += lost.Kernel
+		s.gap.lost.Interface += lost.Interface
+	} else {
+		s.extras.lost(capture.At(now), lost)
+	}
+	s.wantConns()
 	return err
+}
+
+// wantConns asks for the socket table: connections may have come and gone
+// unseen.
+func (s *Source) wantConns() {
+	if s.opts.Prober != nil {
+		s.opts.Prober.WantConns()
+	}
 }
 
 // Stats returns what has been captured and lost.
 func (s *Source) Stats() Stats {
-	st := Stats{Delivered: s.delivered.Load(), Clamped: s.clamped.Load(), Jumps: s.jumps.Load(), Unsampled: s.extras.dropped.Load(), Uncounted: s.uncounted.Load()}
+	st := Stats{Delivered: s.delivered.Load(), Clamped: s.clamped.Load(), Jumps: s.jumps.Load(), Shift: time.Duration(s.shift.Load()), Unsampled: s.extras.dropped.Load(), Uncounted: s.uncounted.Load()}
 	for _, h := range s.handles {
 		c := &h.counters
 		st.Interfaces = append(st.Interfaces, InterfaceStats{Name: h.name, Link: h.link,

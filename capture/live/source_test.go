@@ -15,6 +15,8 @@ import (
 type script struct {
 	steps []step
 	now   time.Time
+	ahead time.Duration // of the clock that nobody sets
+	slept time.Duration
 	loss  capture.Loss
 }
 
@@ -22,6 +24,7 @@ type script struct {
 // ring empty (at < 0), or fails.
 type step struct {
 	clock int // ms since the start
+	ahead int // ms by which the clock was set forward in all
 	at    int
 	err   error
 	then  func()
@@ -40,7 +43,7 @@ func (r *script) read(f *frame) (bool, capture.Time, error) {
 	}
 	s := r.steps[0]
 	r.steps = r.steps[1:]
-	r.now = start.Add(time.Duration(s.clock) * time.Millisecond)
+	r.now, r.ahead = start.Add(time.Duration(s.clock)*time.Millisecond), time.Duration(s.ahead)*time.Millisecond
 	if s.then != nil {
 		s.then()
 	}
@@ -65,6 +68,8 @@ func (r *script) close() {}
 func scripted(steps ...step) (*Source, *script) {
 	r := &script{steps: steps, now: start}
 	s := &Source{opts: Options{}.withDefaults(), now: func() time.Time { return r.now }, reader: r, stopProbe: make(chan struct{})}
+	s.watch.ran = func() time.Duration { return r.now.Sub(start) - r.ahead }
+	s.watch.slept = func() time.Duration { return r.slept }
 	s.raw = capture.At(start)
 	return s, r
 }
@@ -82,7 +87,11 @@ func items(t *testing.T, s *Source, n int) (list []string, err error) {
 			t.Fatalf("item %v at %v is not later than %v", it.Kind, it.At, last)
 		}
 		last = it.At
-		list = append(list, fmt.Sprintf("%v %d", it.Kind, it.At.Sub(ms(0)).Milliseconds()))
+		what := fmt.Sprintf("%v %d", it.Kind, it.At.Sub(ms(0)).Milliseconds())
+		if l := it.Loss; it.Kind == capture.PacketsLost && l.Unwatched > 0 {
+			what += fmt.Sprintf(" %v %d of %d", l.Why, l.Unwatched.Round(time.Millisecond).Milliseconds(), l.Kernel)
+		}
+		list = append(list, what)
 	}
 	return list, nil
 }
@@ -313,5 +322,90 @@ func TestPoolReusesTheLast(t *testing.T) {
 	}
 	if b := p.get(quit); b != nil {
 		t.Error("a batch came out of an empty pool")
+	}
+}
+
+// TestPauses: what is told when nobody looked, and when the clock was set.
+func TestPauses(t *testing.T) {
+	var s *Source
+	var r *script
+	lose := func(n int) func() { return func() { r.loss.Kernel += uint64(n) } }
+	sample := func(at int) func() {
+		return func() {
+			s.extras.add(capture.Item{At: ms(at), Kind: capture.HostSampled, Sample: &capture.Sample{}})
+		}
+	}
+	boom := errors.New("boom")
+	const hour = 3600_000
+	for _, tt := range []struct {
+		name  string
+		steps []step
+		want  []string
+	}{
+		{
+			name: "clock set forward under load: the hour did not pass",
+			steps: []step{{clock: 100, at: 100}, {clock: 200, at: 200}, {clock: 300, at: 290},
+				{clock: hour + 310, at: hour + 305, ahead: hour}, {clock: hour + 320, at: hour + 320, ahead: hour}, {err: boom}},
+			want: []string{"packet 100", "packet 200", "packet 290", "loss 290 clock_set 3600015 of 0", "packet 3600305", "packet 3600320"},
+		},
+		{
+			name: "set forward, found by a packet of before: it goes first, and so does a sample",
+			steps: []step{{clock: 100, at: 100}, {clock: hour + 200, at: 150, ahead: hour, then: sample(180)}, {clock: hour + 250, at: -1, ahead: hour},
+				{clock: hour + 300, at: 190, ahead: hour}, {clock: hour + 310, at: hour + 290, ahead: hour, then: sample(hour + 280)}, {err: boom}},
+			want: []string{"packet 100", "packet 150", "sample 180", "packet 190", "loss 190 clock_set 3600090 of 0", "sample 3600280", "packet 3600290"},
+		},
+		{
+			name: "the machine slept, idle before and after",
+			steps: []step{{clock: 400, at: -1}, {clock: 420, at: -1}, {clock: 440, at: -1}, {clock: hour + 450, at: -1, ahead: hour, then: func() { r.slept = hour * time.Millisecond }},
+				{clock: hour + 480, at: hour + 470, ahead: hour}, {clock: hour + 800, at: -1, ahead: hour}, {err: boom}},
+			want: []string{"tick 150", "tick 170", "tick 190", "loss 190 asleep 3600280 of 0", "packet 3600470", "tick 3600550"},
+		},
+		{
+			name: "a clock that runs fast, or is set by less than 2 s, is followed",
+			steps: []step{{clock: 400, at: 390}, {clock: 950, at: 940, ahead: 50}, {clock: 1500, at: 1490, ahead: 100},
+				{clock: 3400, at: 3390, ahead: 2050}, {err: boom}},
+			want: []string{"packet 390", "packet 940", "packet 1490", "packet 3390"},
+		},
+		{
+			name: "stopped for a minute, and the ring overflowed after two seconds",
+			steps: []step{{clock: 100, at: 100}, {clock: 60100, at: 700, then: lose(9)}, {clock: 60110, at: 1900}, {clock: 60111, at: 2100},
+				{clock: 60120, at: 60110}, {clock: 60400, at: -1}, {clock: 60500, at: 60490}, {err: boom}},
+			want: []string{"packet 100", "packet 700", "packet 1900", "packet 2100", "loss 2100 stopped 58010 of 9", "packet 60110", "tick 60150", "packet 60490"},
+		},
+		{
+			name:  "stopped for a minute, and nothing was lost: the ring has it all",
+			steps: []step{{clock: 100, at: 100}, {clock: 60100, at: 700}, {clock: 60110, at: 59000}, {clock: 60120, at: 60110}, {clock: 60500, at: -1}, {err: boom}},
+			want:  []string{"packet 100", "packet 700", "packet 59000", "packet 60110", "tick 60250"},
+		},
+		{
+			name:  "stopped, and what was read first came after",
+			steps: []step{{clock: 100, at: 100, then: lose(3)}, {clock: 60100, at: 60090}, {clock: 60500, at: -1}, {err: boom}},
+			want:  []string{"packet 100", "loss 100 stopped 59990 of 3", "packet 60090", "tick 60250"},
+		},
+		{
+			name: "set back an hour and forth again: the times are the wall's once more",
+			steps: []step{{clock: hour, at: hour}, {clock: hour + 300, at: -1}, {clock: 310, at: 305, ahead: -hour}, {clock: 700, at: -1, ahead: -hour},
+				{clock: hour + 720, at: hour + 715}, {clock: hour + 800, at: hour + 790}, {err: boom}},
+			want: []string{"packet 3600000", "tick 3600050", "packet 3600050", "tick 3600195", "packet 3600715", "packet 3600790"},
+		},
+		{
+			name: "set forward and back before anything came",
+			steps: []step{{clock: 400, at: -1}, {clock: 420, at: -1}, {clock: hour + 430, at: -1, ahead: hour}, {clock: 440, at: -1},
+				{clock: 500, at: -1}, {clock: 700, at: 690}, {err: boom}},
+			want: []string{"tick 150", "tick 170", "packet 690"},
+		},
+		{
+			name:  "stopped and ended: what was lost is told",
+			steps: []step{{clock: 100, at: 100}, {clock: 60100, at: 700, then: func() { lose(9)(); s.Stop() }}, {clock: 60300, at: 60200}},
+			want:  []string{"packet 100", "packet 700", "loss 700 stopped 59400 of 9", "tick 60100"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, r = scripted(tt.steps...)
+			got, _ := items(t, s, 20)
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -155,6 +155,7 @@ func FuzzPcapng(f *testing.F) {
 
 func FuzzSideFile(f *testing.F) {
 	f.Add([]byte(`{"type":"sample","time":"2018-01-02T03:04:05.6Z","pid":1,"sockets":{"close_wait":3},"conns":[]}` + "\n" + `{"type":"end","time":"2018-01-02T03:04:05.7Z"}`))
+	f.Add([]byte(`{"type":"loss","time":"2018-01-02T03:04:05.6Z","kernel":4,"until":"2018-01-02T03:05:05.6Z","why":"stopped"}`))
 	f.Add([]byte(`{"type":"loss","time":"2018-01-02T03:04:05Z","kernel":3}` + "\n\nx"))
 	f.Add([]byte(`{"type":"end","time":"2115-12-31T23:30:00-01:00"}`)) // elsewhere it is 2116
 	f.Fuzz(func(t *testing.T, data []byte) {

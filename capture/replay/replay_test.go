@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -299,6 +300,9 @@ func TestRecorderRoundTrip(t *testing.T) {
 				it.Sample = randomSample(rnd)
 			case capture.PacketsLost:
 				it.Loss = capture.Loss{Kernel: rnd.Uint64(), Interface: rnd.Uint64()}
+				if rnd.IntN(2) == 0 {
+					it.Loss.Unwatched, it.Loss.Why = time.Duration(1+rnd.Int64N(1e12)), capture.Pause(1+rnd.IntN(4))
+				}
 			}
 			want = append(want, it)
 			if err := rec.Write(&it); err != nil {
@@ -320,6 +324,64 @@ func TestRecorderRoundTrip(t *testing.T) {
 				t.Fatalf("seed %d, item %d:\n got %+v %+v\nwant %+v %+v", seed, i, got[i], got[i].Sample, want[i], want[i].Sample)
 			}
 		}
+	}
+}
+
+// TestBetweenRecordings: what lies between the end of a recording and the
+// beginning of the next was not watched. Of two files of tcpdump nobody knows,
+// and while another recording goes on somebody watches.
+func TestBetweenRecordings(t *testing.T) {
+	const t0 = 1700000000 * second
+	recording := func(name string, end capture.Time, times ...capture.Time) string {
+		path := filepath.Join(t.TempDir(), name)
+		rec, err := NewRecorder(path, RecorderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range times {
+			if err := rec.Write(&capture.Item{At: t0 + at, Kind: capture.PacketSeen, Packet: capture.Packet{Data: []byte{1}, Length: 1, Link: 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := rec.Close(t0 + end); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	dumped := func(times ...capture.Time) string {
+		for i := range times {
+			times[i] += t0
+		}
+		return write(t, filepath.Join(t.TempDir(), "dumped.pcap"), pcapFile(binary.LittleEndian, magicNano, times...))
+	}
+	for name, tt := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"an hour between":      {[]string{recording("a.pcap", 5*second, 1*second), recording("b.pcap", 3700*second, 3605*second)}, "1 5 pause 5 3600 3605 3700"},
+		"one right after":      {[]string{recording("a.pcap", 5*second, 1*second), recording("b.pcap", 9*second, 6*second)}, "1 5 6 9"},
+		"tcpdump's after ours": {[]string{recording("a.pcap", 5*second, 1*second), dumped(3605 * second)}, "1 5 pause 5 3600 3605 3606"},
+		"tcpdump's before":     {[]string{dumped(1 * second), recording("b.pcap", 3700*second, 3605*second)}, "1 3605 3700"},
+		"another goes on":      {[]string{recording("a.pcap", 5*second, 1*second), recording("b.pcap", 3700*second, 2*second, 3605*second)}, "1 2 5 3605 3700"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, items := openAll(t, Options{}, tt.files...)
+			var got []string
+			for _, it := range items {
+				if it.Kind == capture.PacketsLost {
+					got = append(got, "pause")
+					if it.Loss.Why != capture.Unrecorded {
+						t.Errorf("why %v", it.Loss.Why)
+					}
+					got = append(got, fmt.Sprint(it.At.Sub(t0).Round(time.Second).Seconds()), fmt.Sprint(it.Loss.Unwatched.Round(time.Second).Seconds()))
+					continue
+				}
+				got = append(got, fmt.Sprint(it.At.Sub(t0).Round(time.Second).Seconds()))
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("got %s, want %s", s, tt.want)
+			}
+		})
 	}
 }
 
@@ -352,12 +414,15 @@ func TestSideFileBadLines(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, filepath.Join(dir, "x.pcap.zst"), packings(t, pcapFile(binary.LittleEndian, magicNano, second))["zstd"])
 	write(t, SidePath(path), []byte("{\"type\":\"sample\",\"time\":\"1970-01-01T00:00:02Z\",\"fds\":7}\nnonsense\n\n{\"type\":\"cake\",\"time\":\"1970-01-01T00:00:02Z\"}\n"+
-		"{\"type\":\"loss\",\"time\":\"1970-01-01T00:00:03Z\",\"kernel\":4}\n{\"type\":\"end\",\"time\":\"1970-01-01T00:00:04Z\"}"))
+		"{\"type\":\"loss\",\"time\":\"1970-01-01T00:00:03Z\",\"kernel\":4}\n{\"type\":\"end\",\"time\":\"1970-01-01T00:00:04Z\"}\n"+
+		"{\"type\":\"loss\",\"time\":\"1970-01-01T00:00:05Z\",\"until\":\"1970-01-01T00:00:05Z\",\"why\":\"asleep\"}\n"+
+		"{\"type\":\"loss\",\"time\":\"1970-01-01T00:00:05Z\",\"until\":\"1970-01-01T00:00:06Z\",\"why\":\"lunch\"}\n"+
+		"{\"type\":\"loss\",\"time\":\"1970-01-01T00:00:05Z\",\"until\":\"9999-01-01T00:00:06Z\",\"why\":\"asleep\"}\n"))
 	s, got := openAll(t, Options{}, path)
 	if len(got) != 4 || got[1].Sample == nil || got[1].Sample.FDs != 7 || got[1].Sample.FDLimit != -1 || got[2].Loss.Kernel != 4 || got[3].At != 4*second {
 		t.Errorf("items %+v", got)
 	}
-	if e := s.Errors(); len(e) != 2 || e[0].Line != 2 || e[1].Line != 4 {
+	if e := s.Errors(); len(e) != 5 || e[0].Line != 2 || e[1].Line != 4 || e[2].Line != 7 || e[3].Line != 8 || e[4].Line != 9 {
 		t.Errorf("errors %v", e)
 	}
 }

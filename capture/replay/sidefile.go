@@ -43,9 +43,11 @@ type line struct {
 	Type string `json:"type"`
 	Time string `json:"time"` // RFC 3339 with nanoseconds
 
-	// Of a loss: packets.
+	// Of a loss: packets, and until when and why nobody watched.
 	Kernel    uint64 `json:"kernel,omitempty"`
 	Interface uint64 `json:"interface,omitempty"`
+	Until     string `json:"until,omitempty"`
+	Why       string `json:"why,omitempty"`
 
 	*sampleLine // of a sample
 }
@@ -92,6 +94,9 @@ func appendLine(dst []byte, it *capture.Item) ([]byte, error) {
 		l.Type, l.sampleLine = "sample", fromSample(it.Sample)
 	case capture.PacketsLost:
 		l.Type, l.Kernel, l.Interface = "loss", it.Loss.Kernel, it.Loss.Interface
+		if d := it.Loss.Unwatched; d > 0 {
+			l.Until, l.Why = it.At.Add(d).Std().Format(time.RFC3339Nano), it.Loss.Why.String()
+		}
 	case capture.Tick:
 		l.Type = "end"
 	default:
@@ -207,14 +212,11 @@ func parseLine(b []byte, it *capture.Item) error {
 	if l.Type == "stream" {
 		return errNotOurs // a header with a version, as the stream of records has it
 	}
-	at, err := time.Parse(time.RFC3339Nano, l.Time)
+	at, err := parseTime(l.Time)
 	if err != nil {
-		return fmt.Errorf("no time in RFC 3339: %.40q", l.Time)
+		return err
 	}
-	if y := at.UTC().Year(); y < 1970 || y > 2115 {
-		return fmt.Errorf("a time out of range: %.40q", l.Time)
-	}
-	*it = capture.Item{At: clamp(at.UnixNano())}
+	*it = capture.Item{At: at}
 	switch l.Type {
 	case "sample":
 		it.Kind = capture.HostSampled
@@ -222,12 +224,42 @@ func parseLine(b []byte, it *capture.Item) error {
 		return err
 	case "loss":
 		it.Kind, it.Loss = capture.PacketsLost, capture.Loss{Kernel: l.Kernel, Interface: l.Interface}
-		return nil
+		return l.pause(it)
 	case "end":
 		it.Kind = capture.Tick
 		return nil
 	}
 	return fmt.Errorf("no such type: %.40q; want sample, loss or end", l.Type)
+}
+
+func parseTime(s string) (capture.Time, error) {
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, fmt.Errorf("no time in RFC 3339: %.40q", s)
+	}
+	if y := at.UTC().Year(); y < 1970 || y > 2115 {
+		return 0, fmt.Errorf("a time out of range: %.40q", s)
+	}
+	return clamp(at.UnixNano()), nil
+}
+
+// pause reads the time that nobody watched, if a loss has one.
+func (l *line) pause(it *capture.Item) error {
+	if l.Until == "" {
+		return nil
+	}
+	until, err := parseTime(l.Until)
+	why, ok := capture.ParsePause(l.Why)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("no such reason: %.40q", l.Why)
+	case until <= it.At:
+		return fmt.Errorf("ends before it begins: %.40q", l.Until)
+	}
+	it.Loss.Unwatched, it.Loss.Why = until.Sub(it.At), why
+	return nil
 }
 
 // plainJSON keeps an error of encoding/json from quoting much of the line.

@@ -88,9 +88,13 @@ func (s *Source) Next(it *capture.Item) error {
 		s.advance(s.moved, s.packet)
 		s.moved = nil
 	}
+	nobody := len(s.open) == 0
 	f := s.pick()
 	if f == nil || s.strict.Stats().Shift > maxShift {
 		return s.finish(it)
+	}
+	if s.ended && nobody && s.unrecorded(f, it) {
+		return nil
 	}
 	s.moved, s.any = f, true
 	s.packet = f.hasPacket && (!f.hasItem || f.packet.at <= f.item.At)
@@ -103,6 +107,22 @@ func (s *Source) Next(it *capture.Item) error {
 	*it = f.item
 	it.At, s.ended = s.strict.Next(f.item.At), it.Kind == capture.Tick
 	return nil
+}
+
+// unrecorded fills it with the time between the end of a recording and the
+// beginning of the next, which is f. Only a recording with a side file says
+// when it ended: that nothing came for an hour, or that an hour lies between
+// two of tcpdump's files, may be a node that is silent because it hangs.
+func (s *Source) unrecorded(f *file, it *capture.Item) bool {
+	last := s.strict.Last()
+	at, _ := f.at()
+	d := at.Add(s.strict.Stats().Shift).Sub(last)
+	if d < vtime.JumpBack {
+		return false
+	}
+	s.ended = false
+	*it = capture.Item{At: s.strict.Next(last.Add(-s.strict.Stats().Shift)), Kind: capture.PacketsLost, Loss: capture.Loss{Unwatched: d - 1, Why: capture.Unrecorded}}
+	return true
 }
 
 // Batch fills items from their start and returns how many it filled, at least

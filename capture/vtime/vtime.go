@@ -54,6 +54,14 @@ func (s *Strict) Next(t capture.Time) capture.Time {
 	return s.last
 }
 
+// Ease takes back what it can of d from the shift, for a clock that was set
+// back and now forward again by d, and returns how much that was.
+func (s *Strict) Ease(d time.Duration) time.Duration {
+	d = max(0, min(d, s.shift))
+	s.shift -= d
+	return d
+}
+
 // Last returns the latest result of Next; zero before the first.
 func (s *Strict) Last() capture.Time { return s.last }
 

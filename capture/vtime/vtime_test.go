@@ -40,6 +40,26 @@ func TestStrict(t *testing.T) {
 	}
 }
 
+// TestStrictEase: a clock set back and forth again is followed as it was.
+func TestStrictEase(t *testing.T) {
+	sec := capture.Time(time.Second)
+	var s Strict
+	if got := s.Ease(time.Hour); got != 0 {
+		t.Errorf("Ease without a shift = %v", got)
+	}
+	s.Next(7200 * sec)
+	s.Next(3600 * sec)
+	if got := s.Ease(time.Minute); got != time.Minute {
+		t.Errorf("Ease(1m) = %v", got)
+	}
+	if got := s.Ease(2 * time.Hour); got != time.Hour-time.Minute+1 {
+		t.Errorf("Ease of more than the shift = %v", got)
+	}
+	if got := s.Next(7201 * sec); got != 7201*sec {
+		t.Errorf("Next = %v, want it as it is", got)
+	}
+}
+
 func TestStrictAlwaysGrows(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var s Strict

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"stallwatch/capture"
 	"stallwatch/capture/live"
@@ -41,6 +42,9 @@ func (t *tally) write(w io.Writer, c live.Stats, p pipeline.Stats) {
 	fmt.Fprintf(w, "%d packets captured\n%d packets received by filter\n%d packets dropped by kernel\n", c.Delivered, received, kernel)
 	if iface > 0 {
 		fmt.Fprintf(w, "%d packets dropped by interface\n", iface)
+	}
+	if p.Pauses > 0 {
+		fmt.Fprintf(w, "%v unwatched\n", p.Loss.Unwatched.Round(time.Millisecond))
 	}
 	s := p.Tracker
 	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses, t.pending)

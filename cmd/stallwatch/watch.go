@@ -138,8 +138,10 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	}
 	reload := newReloader(log, &f.analysis, out.rotate)
 	defer reload.stop()
+	back := clockLog{log: log}
 	fd.second = func() {
 		reload.apply(pipe)
+		back.look(src.Stats())
 		out.publish(pipe)
 	}
 	hosts := &hostLog{log: log, problem: problem}

@@ -35,6 +35,10 @@ func appendTimeline(dst []byte, a *detect.Alert, list []moment) []byte {
 			dst = appendNode(dst, m.node)
 		default:
 			dst = fmt.Appendf(dst, "loss   %d packets by the kernel, %d by the interface", m.loss.Kernel, m.loss.Interface)
+			if m.loss.Unwatched > 0 {
+				cause, _ := text.Pause(m.loss.Why)
+				dst = fmt.Appendf(dst, "; unwatched for %s: %s", m.loss.Unwatched.Round(time.Millisecond), cause)
+			}
 		}
 		dst = append(dst, '\n')
 	}

@@ -37,6 +37,7 @@ var (
 	bytesRead  = desc("capture_received_bytes_total", "Bytes on the wire of the packets read.")
 	kernelDrop = desc("capture_kernel_dropped_packets_total", "Packets lost because the ring was full.")
 	ifaceDrop  = desc("capture_interface_dropped_packets_total", "Packets lost by the interface or its driver.")
+	unwatched  = desc("capture_unwatched_seconds_total", "Time in which nobody looked: the clock was set forward, the machine slept, or stallwatch was stopped and the ring overflowed.")
 	skipped    = desc("capture_skipped_packets_total", "Frames that are no TCP segment, by reason.", "reason")
 	clockLag   = desc("capture_clock_lag_seconds", "How far capture time is behind the clock.")
 	lastPacket = desc("capture_last_packet_timestamp_seconds", "Capture time of the last packet; absent if there was none.")
@@ -56,6 +57,7 @@ var reassembly = []struct {
 	{desc("reassembly_payload_bytes_total", "TCP payload of watched ports."), func(s *httpreassembly.Stats) uint64 { return s.PayloadBytes }},
 	{desc("reassembly_ignored_segments_total", "TCP segments of ports that are not watched."), func(s *httpreassembly.Stats) uint64 { return s.Ignored }},
 	{desc("reassembly_orphan_segments_total", "Segments of no known connection."), func(s *httpreassembly.Stats) uint64 { return s.Orphans }},
+	{desc("reassembly_unwatched_connections_total", "Connections given up because what they waited for may have come when nobody looked."), func(s *httpreassembly.Stats) uint64 { return s.Unwatched }},
 	{desc("reassembly_retransmitted_segments_total", "Segments that brought nothing new."), func(s *httpreassembly.Stats) uint64 { return s.Retransmitted }},
 	{desc("reassembly_out_of_order_segments_total", "Segments that came before an earlier one."), func(s *httpreassembly.Stats) uint64 { return s.OutOfOrder }},
 	{desc("reassembly_bad_checksum_segments_total", "Segments the node cannot have accepted."), func(s *httpreassembly.Stats) uint64 { return s.BadChecksum }},
@@ -163,6 +165,7 @@ func (e emitter) capture(s *state, now time.Time) {
 	e.counter(bytesRead, st.Bytes)
 	e.counter(kernelDrop, st.Loss.Kernel)
 	e.counter(ifaceDrop, st.Loss.Interface)
+	e.ch <- prometheus.MustNewConstMetric(unwatched, prometheus.CounterValue, st.Loss.Unwatched.Seconds())
 	for _, k := range st.Decode.Skipped {
 		e.counter(skipped, k.N, cleanLabel(k.Reason))
 	}

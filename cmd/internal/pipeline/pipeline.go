@@ -134,6 +134,13 @@ func (p *Pipeline) Item(it *capture.Item) {
 	case capture.PacketsLost:
 		p.stats.Loss.Kernel += it.Loss.Kernel
 		p.stats.Loss.Interface += it.Loss.Interface
+		if it.Loss.Unwatched > 0 {
+			p.stats.Pauses++
+			p.stats.Loss.Unwatched += it.Loss.Unwatched
+			p.inParts(func(t *httpreassembly.Tracker, dst []httpreassembly.Event, n int) ([]httpreassembly.Event, bool) {
+				return t.UnwatchedPart(dst, it.At, it.Loss.Unwatched, n)
+			})
+		}
 		p.findings = p.engine.Loss(p.findings[:0], it.At, it.Loss)
 		for _, s := range p.sinks {
 			s.Loss(it.At, it.Loss)
@@ -199,27 +206,33 @@ func (p *Pipeline) Finish(now capture.Time) {
 		p.findings, more = p.engine.FinishPart(p.findings[:0], now, findingsAtOnce)
 		p.report()
 	}
-	for more := true; more; {
-		more = p.finishPart(now)
-	}
+	p.inParts(func(t *httpreassembly.Tracker, dst []httpreassembly.Event, n int) ([]httpreassembly.Event, bool) {
+		return t.FinishPart(dst, now, n)
+	})
 }
 
 // finishConns connections end at a time, with one shard: what they were takes
 // room until it is told. Several shards have to be merged as a whole.
 const finishConns = 32
 
-func (p *Pipeline) finishPart(now capture.Time) (more bool) {
+// inParts has every tracker do part of something until all is done, and tells
+// what comes of it.
+func (p *Pipeline) inParts(part func(t *httpreassembly.Tracker, dst []httpreassembly.Event, n int) ([]httpreassembly.Event, bool)) {
 	n := finishConns
 	if len(p.shards) > 1 {
 		n = math.MaxInt
 	}
+	for more := true; more; {
+		for _, sh := range p.shards {
+			sh.recycle()
+			sh.events, more = part(sh.tracker, sh.events, n)
+			sh.classify(0)
+		}
+		p.merge()
+	}
 	for _, sh := range p.shards {
 		sh.recycle()
-		sh.events, more = sh.tracker.FinishPart(sh.events, now, n)
-		sh.classify(0)
 	}
-	p.merge()
-	return more
 }
 
 // advance fires what is due at or before now, in the trackers and then in

@@ -74,6 +74,7 @@ func tape(t testing.TB, p synth.Profile, seed uint64) []capture.Item {
 	var items []capture.Item
 	var strict vtime.Strict
 	rnd := rand.New(rand.NewPCG(seed, 9))
+	var paused time.Duration
 	for {
 		var it capture.Item
 		if err := g.Next(&it); err == io.EOF {
@@ -81,13 +82,17 @@ func tape(t testing.TB, p synth.Profile, seed uint64) []capture.Item {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		it.At = strict.Next(it.At)
+		it.At = strict.Next(it.At.Add(paused))
 		it.Packet.Data = append([]byte(nil), it.Packet.Data...)
 		items = append(items, it)
 		switch rnd.IntN(2000) {
 		case 0:
 			items = append(items, capture.Item{At: strict.Next(it.At), Kind: capture.PacketsLost, Loss: capture.Loss{Kernel: 3}})
 		case 1:
+			d := time.Duration(1 + rnd.Int64N(int64(time.Minute)))
+			items = append(items, capture.Item{At: strict.Next(it.At), Kind: capture.PacketsLost, Loss: capture.Loss{Kernel: 9, Unwatched: d, Why: capture.Stopped}})
+			paused += d
+		case 2:
 			items = append(items, capture.Item{At: strict.Next(it.At), Kind: capture.HostSampled, Sample: &capture.Sample{PID: 7, FDs: 100 + len(items)/100, FDLimit: 256,
 				Listen: []capture.Backlog{{Queue: 1, Max: 128}}}})
 		}

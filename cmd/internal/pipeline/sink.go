@@ -30,6 +30,7 @@ type Stats struct {
 	Packets     uint64
 	Bytes       uint64       // on the wire
 	Loss        capture.Loss // the sum
+	Pauses      uint64       // times in which nobody looked: Loss.Unwatched in all
 	Decode      DecodeStats
 	Tracker     httpreassembly.Stats
 	Detect      detect.Stats

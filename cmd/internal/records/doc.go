@@ -119,10 +119,16 @@
 //
 // # loss
 //
-// Packets were dropped, or holes seen, or records themselves. Holes of a second are one line.
+// Packets were dropped, or holes seen, or records themselves, or nobody watched. Holes of a second
+// are one line.
 //
 //	time
 //	kernel, interface  packets dropped
+//	unwatched_seconds  from time on nobody watched for so long: nothing is judged by it, and what
+//	                   had waited for less, or for less than 10 s, is given up as perhaps over,
+//	                   its calls with outcome lost
+//	why                clock_set (forward), asleep (the machine), stopped (the program, and packets
+//	                   were dropped), unrecorded (between two recordings)
 //	gaps, gap_bytes    holes in connections, and their size where it is known
 //	records            records that would stand here: a live run does not wait for a full disk or a
 //	                   reader that has stopped

@@ -178,6 +178,10 @@ func (r *Writer) Loss(at capture.Time, l capture.Loss) {
 	r.l.time("time", at)
 	r.l.uint("kernel", l.Kernel)
 	r.l.uint("interface", l.Interface)
+	if l.Unwatched > 0 {
+		r.l.seconds("unwatched_seconds", l.Unwatched)
+		r.l.word("why", l.Why.String())
+	}
 	r.done()
 }
 

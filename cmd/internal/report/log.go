@@ -108,7 +108,14 @@ func level(a *detect.Alert) zerolog.Level {
 }
 
 // Loss implements pipeline.Sink. CaptureLoss is the alert; this is the trace.
+// A time when nobody looked is news of its own.
 func (g *Log) Loss(at capture.Time, l capture.Loss) {
+	if l.Unwatched > 0 {
+		cause, cure := text.Pause(l.Why)
+		g.log.Warn().Str("at", at.String()).Float64("unwatched_seconds", seconds(l.Unwatched)).Uint64("dropped", l.Kernel).Str("cause", cause).Str("cure", cure).
+			Msg("nothing was watched for a while: what may have ended in it is given up, and no alert comes of it")
+		return
+	}
 	g.log.Debug().Str("at", at.String()).Uint64("kernel", l.Kernel).Uint64("interface", l.Interface).Msg("packets lost")
 }
 

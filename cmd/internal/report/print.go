@@ -61,6 +61,10 @@ func (r *Report) header(p *page, st *pipeline.Stats) {
 		}
 		p.wrap("# Bounds:      ", "#              ", strings.Join(list, ", "))
 	}
+	if st.Pauses > 0 {
+		p.wrap("# Unwatched:   ", under, fmt.Sprintf("%s in %s: no alert comes of it, and what may have ended in it was given up: %s", duration(st.Loss.Unwatched),
+			plural(st.Pauses, "pause"), plural(st.Tracker.Unwatched, "connection")))
+	}
 	if st.Jumps > 0 {
 		p.wrap("# Clock:       ", under, fmt.Sprintf("set back %s, by %s in all: what came after is moved to go on from there", plural(st.Jumps, "time"), duration(st.Shift)))
 	}

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"stallwatch/capture"
 	"stallwatch/detect"
 	"stallwatch/httpreassembly"
 	"stallwatch/rules"
@@ -154,4 +155,19 @@ func at(words []string, i int) string {
 		return "unknown"
 	}
 	return words[i]
+}
+
+// Pause says why nobody looked, and what helps.
+func Pause(p capture.Pause) (cause, cure string) {
+	switch p {
+	case capture.ClockSet:
+		return "the clock of this machine was set forward", "let chrony or systemd-timesyncd keep it, so that it need not be set"
+	case capture.Asleep:
+		return "this machine was suspended", "watch on a machine that does not sleep"
+	case capture.Stopped:
+		return "stallwatch was stopped or got no CPU, and the ring overflowed", "give it CPU time (CPUWeight= or Nice= of its unit) or a larger --buffer-size, and do not freeze it"
+	case capture.Unrecorded:
+		return "the recording ended and another began", "none is needed"
+	}
+	return "unknown", ""
 }
