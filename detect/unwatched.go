@@ -48,6 +48,7 @@ func (n *node) skip(v *view, end capture.Time, d time.Duration) {
 func (h *host) skip() {
 	h.closeWait, h.overflows, h.drops = history{}, history{}, history{}
 	h.standing = math.MaxInt
+	h.spares.k = 0
 }
 
 func (l *lifecycle) skip(end capture.Time, d time.Duration) {
