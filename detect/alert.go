@@ -138,7 +138,7 @@ type Finding struct {
 }
 
 // Pending is a call in flight, complete and on its own: it holds no memory of
-// the Exchange. See Engine.FinishPart for how long it holds itself.
+// the Exchange. It holds until Engine.Recycle.
 type Pending struct {
 	Conn                     httpreassembly.ConnID
 	Flow                     capture.Flow

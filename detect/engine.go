@@ -23,8 +23,8 @@ type Engine struct {
 	nextEval capture.Time
 	scratch  []float64
 	finished bool
-	ending   []int32   // by FinishPart: calls still to be reported
-	ended    []Pending // and what it reported last
+	ending   []int32 // by FinishPart: calls still to be reported
+	pendings pendings
 }
 
 // Stats count what an Engine could not follow, since its start.
@@ -204,7 +204,7 @@ func (e *Engine) deadline(now capture.Time) {
 	n := v.calls.at(i).node
 	what := v.climb(i)
 	if what&stepReport != 0 {
-		e.life.out = append(e.life.out, v.pending(i, due, false))
+		e.life.out = append(e.life.out, v.pending(e.pendings.next(), i, due, false))
 	}
 	if what&(stepWarn|stepCritical) != 0 {
 		v.loss.sum(due)
@@ -275,7 +275,7 @@ func (e *Engine) cut(dst []Finding, ev *httpreassembly.Event) []Finding {
 		return dst
 	}
 	if i := v.findCall(ci, ev.Exchange.Depth); i != none {
-		dst = append(dst, v.pending(i, ev.At, true))
+		dst = append(dst, v.pending(e.pendings.next(), i, ev.At, true))
 	}
 	return dst
 }
@@ -288,9 +288,7 @@ func (e *Engine) Finish(dst []Finding, now capture.Time) []Finding {
 	return dst
 }
 
-// FinishPart is Finish in steps of some n findings, as AdvancePart is. The
-// Pendings of a step hold until the next one: as many as hang at the end would
-// take as much room again as the calls have.
+// FinishPart is Finish in steps of some n findings, as AdvancePart is.
 func (e *Engine) FinishPart(dst []Finding, now capture.Time, n int) (_ []Finding, more bool) {
 	if dst, more = e.AdvancePart(dst, now, n); more || e.finished {
 		return dst, more
@@ -298,19 +296,46 @@ func (e *Engine) FinishPart(dst []Finding, now capture.Time, n int) (_ []Finding
 	if e.ending == nil {
 		e.ending = e.view.callsByAge()
 	}
-	e.ended = e.ended[:0]
 	for len(e.ending) > 0 {
 		if len(dst) >= n {
 			return dst, true
 		}
-		e.ended = append(e.ended, Pending{})
-		p := &e.ended[len(e.ended)-1]
-		e.view.copyOut(p, e.ending[0], e.now, true)
-		dst = append(dst, Finding{At: e.now, Kind: CallPending, Pending: p})
+		dst = append(dst, e.view.pending(e.pendings.next(), e.ending[0], e.now, true))
 		e.ending = e.ending[1:]
 	}
-	e.ending, e.ended, e.finished = nil, nil, true
+	e.ending, e.finished = nil, true
 	return dst, false
+}
+
+// Recycle says that the Findings returned since the last call were consumed:
+// the Pendings that they point to may be used again. Who keeps those need not
+// call it; else a hundred thousand calls that hang are reported without as
+// much garbage as they take.
+func (e *Engine) Recycle() { e.pendings.recycle() }
+
+// pendings are those of the Findings since the last Recycle, and free ones.
+type pendings struct {
+	made []*Pending
+	used int
+}
+
+// maxPendings are kept for later.
+const maxPendings = 1024
+
+func (ps *pendings) next() *Pending {
+	if ps.used == len(ps.made) {
+		ps.made = append(ps.made, new(Pending))
+	}
+	ps.used++
+	return ps.made[ps.used-1]
+}
+
+func (ps *pendings) recycle() {
+	if len(ps.made) > maxPendings {
+		clear(ps.made[maxPendings:])
+		ps.made = ps.made[:maxPendings]
+	}
+	ps.used = 0
 }
 
 // Stats returns what the engine could not follow.

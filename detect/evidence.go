@@ -102,15 +102,8 @@ func (v *view) callRef(i int32, at capture.Time) CallRef {
 // the rules allow, no values.
 func shapeWords(v *rules.Verdict) string { return v.Shape.String() }
 
-// pending reports a call that is in flight at an instant.
-func (v *view) pending(i int32, at capture.Time, final bool) Finding {
-	p := new(Pending)
-	v.copyOut(p, i, at, final)
-	return Finding{At: at, Kind: CallPending, Pending: p}
-}
-
-// copyOut copies a call out of its Exchange.
-func (v *view) copyOut(p *Pending, i int32, at capture.Time, final bool) {
+// pending copies a call out of its Exchange into p.
+func (v *view) pending(p *Pending, i int32, at capture.Time, final bool) Finding {
 	c := v.calls.at(i)
 	on := v.conns.at(c.conn)
 	s := &v.said
@@ -120,6 +113,7 @@ func (v *view) copyOut(p *Pending, i int32, at capture.Time, final bool) {
 		RequestStart: c.x.RequestStart, RequestEnd: c.x.RequestEnd, RequestBody: c.x.RequestBody,
 		Call: c.judged(), Age: at.Sub(c.since), Cause: v.cause(c), Uncounted: !v.counts(c), Final: final,
 	}
+	return Finding{At: at, Kind: CallPending, Pending: p}
 }
 
 // said is what the call that was copied out last had asked in: of a hundred

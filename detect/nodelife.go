@@ -119,7 +119,7 @@ func (v *view) bury(n *node, at capture.Time) {
 		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
 			ci := v.calls.at(k).conn
 			n.life.cut.add(v.callRef(k, at), v.calls.at(k).client(), at)
-			v.buried = append(v.buried, v.pending(k, at, true))
+			v.buried = append(v.buried, v.pending(new(Pending), k, at, true))
 			v.endCall(k)
 			v.dropIfPlain(ci)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"stallwatch/capture"
 	"stallwatch/cmd/internal/synth"
@@ -63,5 +64,35 @@ func TestCostsAreMeasured(t *testing.T) {
 			t.Errorf("%s: %d bytes, %d are charged", row.name, got, row.charge)
 		}
 		runtime.KeepAlive(p)
+	}
+}
+
+// TestReportsMakeNoGarbage: that calls hang, and that they hang at the end, is
+// told in room that is used again. The collector would let as much pile up as
+// a quarter of what lives.
+func TestReportsMakeNoGarbage(t *testing.T) {
+	const n = 10_000
+	p, err := New(Options{Rules: rules.Default(), Tracker: httpreassembly.Options{Ports: []uint16{synth.ServerPort}}}, discard{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := soaker{t: t, p: p, at: synth.Start}
+	for k := range n {
+		s.open(k)
+		s.send(k, capture.ToServer, capture.ACK|capture.PSH, 100, 500, []byte(soakCall))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s.at = s.at.Add(5 * time.Minute) // every budget passes some times
+	p.Item(&capture.Item{At: s.at, Kind: capture.Tick})
+	p.Finish(s.at)
+	runtime.ReadMemStats(&after)
+	got := float64(after.TotalAlloc-before.TotalAlloc) / n
+	t.Logf("%.0f bytes a call that hangs", got)
+	if got > 200 {
+		t.Errorf("%.0f bytes a call, want at most 200", got)
+	}
+	if st := p.Stats(); st.Tracker.InFlight != 0 || st.Tracker.Requests != n {
+		t.Errorf("%d requests, %d in flight after the end; want %d, 0", st.Tracker.Requests, st.Tracker.InFlight, n)
 	}
 }

@@ -305,9 +305,13 @@ func (p *Pipeline) event(ev *httpreassembly.Event, v *rules.Verdict) {
 		s.Event(ev, v)
 	}
 	p.tell(p.findings[i:])
+	p.engine.Recycle()
 }
 
-func (p *Pipeline) report() { p.tell(p.findings) }
+func (p *Pipeline) report() {
+	p.tell(p.findings)
+	p.engine.Recycle()
+}
 
 func (p *Pipeline) tell(fs []detect.Finding) {
 	for i := range fs {

@@ -11,7 +11,7 @@ import (
 
 // Sink is told everything the core found, in order of time, from the
 // pipeline's goroutine. What it is given holds during the call only, except
-// that a Finding's Alert and Pending may be kept. It must not block: a sink
+// that a Finding's Alert may be kept. It must not block: a sink
 // with something slow behind it has a bounded queue of its own.
 type Sink interface {
 	// Event reports what happened on a connection. v is nil unless ev has an
