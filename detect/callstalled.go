@@ -122,6 +122,9 @@ func (d callStalled) judgeStall(v *view, n *node, s *stall, at capture.Time, l *
 	if s.front {
 		calls = v.withoutEchoes(calls)
 	}
+	if s.pooled {
+		calls = v.appendTakers(calls, n)
+	}
 	v.sortByAge(calls)
 	v.addCalls(a, calls, s.culprit, at)
 	d.describe(a, v, n, s, command, age)
@@ -210,6 +213,9 @@ func (d callStalled) describe(a *Alert, v *view, n *node, s *stall, c *rules.Com
 		a.Why += fmt.Sprintf("; %d calls in flight fill %d workers, so the node counts as one group", n.waiting(), v.o.Workers)
 	case c.Lock != "":
 		a.Why += "; the oldest of its lock group is the culprit"
+	}
+	if s.pooled {
+		a.Why += v.takerWords(n, c)
 	}
 	a.Why += a.Evidence.Leg.words(n.inFlight)
 	if well := v.answering(n, a.At); well > 0 {
