@@ -72,7 +72,7 @@ type ending uint8
 
 const (
 	closes   ending = iota // FIN
-	lingers                // until the node closes it
+	lingers                // some minutes later, unless the node closes it
 	resets                 // RST
 	vanishes               // nothing
 )
@@ -81,7 +81,8 @@ const (
 func (w *world) visit(p person) {
 	c := w.dial(p.n, p.from(), p.rtt, func(c *conn, ok bool) {
 		if !ok {
-			w.failed(&p, p.calls, true)
+			w.hurt(&p)
+			w.failed(&p, p.calls)
 			return
 		}
 		w.nextCall(c, &p, p.calls)
@@ -89,11 +90,15 @@ func (w *world) visit(p person) {
 	c.takes, c.h2 = p.takes, p.h2
 }
 
-func (w *world) failed(p *person, left int, refused bool) {
-	if p.honest && (refused || p.patience >= 10*second) {
-		p.n.failed++
+// hurt notes that an honest client was turned away, or waited in vain.
+func (w *world) hurt(p *person) {
+	if p.honest {
 		w.truth.failedAt(w.now)
 	}
+}
+
+// failed makes a client try again.
+func (w *world) failed(p *person, left int) {
 	if p.onFail != nil {
 		p.onFail()
 	}
@@ -115,7 +120,10 @@ func (w *world) nextCall(c *conn, p *person, left int) {
 		return
 	}
 	r := w.ask(c, p.which())
-	r.honest, r.stays = p.honest, p.stays
+	r.honest = p.honest
+	if p.stays > 0 {
+		r.until = w.now + p.stays
+	}
 	if p.onCall != nil {
 		p.onCall(r)
 	}
@@ -138,7 +146,7 @@ func (w *world) nextCall(c *conn, p *person, left int) {
 	c.onEnd = func() {
 		if !over {
 			over = true
-			w.failed(p, left, false)
+			w.failed(p, left)
 		}
 	}
 	if p.patience > 0 {
@@ -153,7 +161,10 @@ func (w *world) nextCall(c *conn, p *person, left int) {
 			} else {
 				c.shut(true)
 			}
-			w.failed(p, left, false)
+			if p.patience >= 10*second {
+				w.hurt(p)
+			}
+			w.failed(p, left)
 		})
 	}
 }
@@ -162,6 +173,8 @@ func (w *world) leave(c *conn, p *person) {
 	switch p.ending {
 	case closes:
 		c.shut(true)
+	case lingers:
+		w.in(w.between(second, 5*time.Minute), func() { c.shut(true) })
 	case resets:
 		c.reset()
 	case vanishes:

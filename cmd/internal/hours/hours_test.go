@@ -23,7 +23,7 @@ const maxChanges = 22
 
 // TestHonestHours: nothing that is honest raises an alarm.
 func TestHonestHours(t *testing.T) {
-	n := 8
+	n := 6
 	if *many > 0 {
 		n = *many
 	}

@@ -109,9 +109,6 @@ func (n *node) finishStream(r *request) {
 			break
 		}
 	}
-	if r.honest {
-		n.served++
-	}
 	if r.reply != nil {
 		n.w.in(c.rtt, r.reply)
 	}

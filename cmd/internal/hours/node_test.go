@@ -36,9 +36,9 @@ type node struct {
 	slow         func() float64 // factor of every service time
 	overflows    uint64
 
-	served, failed int // honest calls
-	ports          map[netip.Addr]int
-	lossy          float64 // of clients far away
+	ports map[netip.Addr]int
+	lossy float64 // of clients far away
+	leaks float64 // share of left connections that the process forgets
 }
 
 type lock struct {
@@ -133,8 +133,10 @@ func (n *node) readable(c *conn) {
 			}
 		}
 	}
-	if c.busy == nil && c.finUp && len(c.out) == 0 {
-		c.close()
+	if c.busy == nil && c.finUp && len(c.out) == 0 && !c.leaked {
+		if c.leaked = n.w.chance(n.leaks); !c.leaked {
+			c.close()
+		}
 	}
 }
 
@@ -191,7 +193,7 @@ func (n *node) work(r *request) {
 // serve works on a whole request.
 func (n *node) serve(r *request) {
 	r.whole = true
-	if name := r.cmd.lock; name != "" && r.stays == 0 || name != "" && r.cmd.stallLock {
+	if name := r.cmd.lock; name != "" && (r.until == 0 || r.cmd.stallLock) {
 		l := n.locks[name]
 		if l == nil {
 			l = &lock{}
@@ -214,8 +216,8 @@ func (n *node) compute(r *request, l *lock) {
 		n.w.truth.trouble("convoy", r.queued+5*second, n.w.now)
 	}
 	r.queued = 0
-	d := r.stays
-	if d == 0 {
+	d := max(r.until-n.w.now, ms)
+	if r.until == 0 {
 		d = time.Duration(float64(r.cmd.takes(n.w)) * n.slow())
 	}
 	gen := n.generation
@@ -251,6 +253,9 @@ func (n *node) endWork(r *request) {
 	for len(n.ready) > 0 && n.busy < n.workers {
 		next := n.ready[0]
 		n.ready = n.ready[1:]
+		if next.done { // its client is gone
+			continue
+		}
 		n.busy++
 		next.worker = true
 		n.work(next)
@@ -296,9 +301,6 @@ func (n *node) drained(c *conn) {
 	c.busy = nil
 	c.requests = c.requests[1:]
 	n.endWork(r)
-	if r.honest {
-		n.served++
-	}
 	if r.cmd.closes || n.f.closes {
 		c.close()
 	}
@@ -329,7 +331,7 @@ func (n *node) broken(c *conn) {
 	if !c.accepted {
 		return // it stays in the queue
 	}
-	if c.busy != nil && c.busy.answered || c.busy == nil || n.f.cancels {
+	if c.busy != nil && (c.busy.answered || !c.busy.whole) || c.busy == nil || n.f.cancels {
 		if r := c.busy; r != nil {
 			r.done = true
 			n.endWork(r)

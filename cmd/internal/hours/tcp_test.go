@@ -52,6 +52,7 @@ type conn struct {
 	idleGen  int
 	h2       bool
 	stream   bool // upgraded: no more requests
+	leaked   bool // its client left, and the process forgot it
 
 	tries  int
 	onUp   func(ok bool) // handshake done, or failed
@@ -66,8 +67,8 @@ type request struct {
 	cmd      *command
 	from, to uint32 // sequence numbers of its bytes
 	whole    bool
-	reply    func() // its answer is at the client
-	stays    time.Duration
+	reply    func()        // its answer is at the client
+	until    time.Duration // it does not end before
 	queued   time.Duration
 	id       uint32 // HTTP/2 stream
 	answered bool

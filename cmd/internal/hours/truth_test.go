@@ -30,6 +30,16 @@ func (t *truth) trouble(what string, from, to time.Duration) {
 	t.troubles = append(t.troubles, trouble{what, from, to})
 }
 
+// since reports whether there was trouble since at.
+func (t *truth) since(at time.Duration) bool {
+	for _, x := range t.troubles {
+		if x.to > at {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *truth) exhausted(at time.Duration) {
 	if t.exhaustAt == 0 {
 		t.exhaustAt = at

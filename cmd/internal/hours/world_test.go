@@ -3,10 +3,8 @@ package hours
 import (
 	"container/heap"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"stallwatch/capture"
@@ -138,9 +136,6 @@ func (w *world) exp(rate float64) time.Duration {
 // emit puts a segment on the node's wire.
 func (w *world) emit(src, dst capture.Endpoint, f capture.Flags, seq, ack uint32, window uint16, payload []byte) {
 	w.frames++
-	if traceFrame != nil {
-		traceFrame(w, fmt.Sprint(src, " > ", dst, " ", f, " ", seq, " ", ack, " win ", window, " ", len(payload), " ", strings.ReplaceAll(string(payload[:min(len(payload), 60)]), "\r\n", "|")))
-	}
 	if w.now < w.blindUntil {
 		return
 	}
@@ -193,16 +188,7 @@ func appendFrame(b []byte, src, dst capture.Endpoint, f capture.Flags, seq, ack 
 }
 
 // Event implements pipeline.Sink.
-func (w *world) Event(ev *httpreassembly.Event, v *rules.Verdict) {
-	if trace != nil {
-		trace(w, ev, v)
-	}
-}
-
-var (
-	trace      func(*world, *httpreassembly.Event, *rules.Verdict)
-	traceFrame func(*world, string)
-)
+func (w *world) Event(*httpreassembly.Event, *rules.Verdict) {}
 
 // Loss implements pipeline.Sink.
 func (w *world) Loss(capture.Time, capture.Loss) {}
