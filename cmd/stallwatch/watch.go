@@ -139,9 +139,11 @@ func runWatch(ctx context.Context, std stdio, f *watchFlags) (err error) {
 	reload := newReloader(log, &f.analysis, out.rotate)
 	defer reload.stop()
 	back := clockLog{log: log}
+	quiet := silence{log: log, interfaces: f.interfaces, ports: o.Tracker.Ports}
 	fd.second = func() {
 		reload.apply(pipe)
 		back.look(src.Stats())
+		quiet.second(pipe.Stats().Packets)
 		out.publish(pipe)
 	}
 	hosts := &hostLog{log: log, problem: problem}
