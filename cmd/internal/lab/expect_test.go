@@ -15,9 +15,20 @@ import (
 )
 
 // alertNames is the closed list of detect, by which the table must go.
-var alertNames = strings.Fields(`CallStalled NodeUnresponsive CloseWaitBuildup DescriptorExhaustion AcceptQueueFull ConnectionFlood
-	RequestFlood SynFlood SlowRequest SlowReader PowAbuse AdminCommand OversizedRequest MalformedRequests UnknownCommands SuspectParameters
-	PortScan LoginProbe NodeDown NodeRestarted LatencyRegression CaptureLoss CaptureBlind`)
+var alertNames = detect.DetectorNames()
+
+// TestEveryAlertIsRaised: each alert has a capture that must raise it. That
+// there is traffic that does not is what the honest captures are for, of which
+// none may raise anything.
+func TestEveryAlertIsRaised(t *testing.T) {
+	for _, name := range alertNames {
+		if !slices.ContainsFunc(Expectations(), func(x Expectation) bool {
+			return slices.ContainsFunc(x.Want, func(w Want) bool { return w.Alert == name })
+		}) {
+			t.Errorf("no capture must raise %s", name)
+		}
+	}
+}
 
 // TestExpectations: each capture has one line in the order of the scenarios,
 // every deadline lies within its capture, and an alert that is due before an

@@ -84,7 +84,7 @@ var advices = []advice{
 	{alert: "NodeRestarted", lines: []string{"If it was not you: look at what was in flight when it died."}, always: true},
 	{alert: "LatencyRegression", lines: []string{"{command} is slower than it used to be. Compare load, disk and synchronisation of the node before blaming clients."}},
 	{alert: "CaptureLoss", lines: []string{"The monitor misses packets: its numbers are lower bounds. Give it a larger buffer, a narrower filter, or more processor."}},
-	{alert: captureBlind, lines: []string{"The monitor sees no traffic: check the interface, its rights and its process. Until then nobody watches the node."}},
+	{alert: captureBlind, lines: []string{"What the monitor sees is not enough to judge the node; the summary says why. Check interface, port and both directions, its rights and its process. Until then nobody watches the node."}},
 	{alert: receiverStopped, lines: []string{"The webhook was deleted or its token changed: make a new one, write it to the receiver's file, restart stallwatch.", "Try it with: stallwatch notify test"}},
 }
 
