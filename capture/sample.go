@@ -49,8 +49,11 @@ func ParseState(name string) (s State, ok bool) {
 type Sample struct {
 	PID     int
 	Process string // the process's own short name (comm): not to be trusted as text
-	FDs     int    // open descriptors; -1: not allowed to know
-	FDLimit int    // soft limit of open files; -1: not allowed to know
+	// Processes is how many listen on the port, if they are several: PID is the
+	// one nearest to its own limit, and Sockets are those of all.
+	Processes int
+	FDs       int // open descriptors; -1: not allowed to know
+	FDLimit   int // soft limit of open files; -1: not allowed to know
 
 	// Sockets counts the sockets of the watched ports by state, those in the
 	// accept queue included (they have a state but no descriptor yet).

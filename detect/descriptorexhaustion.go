@@ -100,6 +100,9 @@ func (d descriptorExhaustion) describe(a *Alert, v *view, n *node, u use, fast, 
 	if !u.host {
 		s.WriteString("; counted on the wire: connections, and calls whose client reset; files and other sockets are not seen")
 	}
+	if k := v.host.sample.Processes; u.host && k > 1 {
+		fmt.Fprintf(&s, "; of the %d processes that listen this one is nearest to its limit", k)
+	}
 	if !u.limitKnown {
 		fmt.Fprintf(&s, "; the limit of %d is assumed", u.limit)
 	}

@@ -42,7 +42,7 @@ const (
 // connections behind, held of them believed to keep their descriptors. It
 // returns how many of them were released for certain.
 func (s *spares) take(sample *capture.Sample, zombies, held int) int {
-	if sample.FDs < 0 || sample.Stale {
+	if sample.FDs < 0 || sample.Stale || sample.Processes > 1 { // of several the sockets are those of all
 		return 0
 	}
 	if s.pid != sample.PID {

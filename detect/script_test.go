@@ -418,7 +418,7 @@ func (s *script) sample(at capture.Time, opts map[string]string) error {
 		return def
 	}
 	m := &capture.Sample{PID: 1, FDs: num("fds", -1), FDLimit: num("limit", -1), Overflows: uint64(num("overflows", 0)),
-		Unaccepted: num("unaccepted", 0), Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.5")}}
+		Unaccepted: num("unaccepted", 0), Processes: num("processes", 0), Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.5")}}
 	m.Sockets[capture.CloseWait] = num("close_wait", 0)
 	m.Listen = []capture.Backlog{{Addr: netip.MustParseAddrPort("0.0.0.0:14265"), Queue: num("queue", 0), Max: 128}}
 	for i := range num("standing", 0) {

@@ -184,12 +184,14 @@ func (p *Prober) listeners(netDir string) []uint64 {
 // do not show their descriptors.
 func (p *Prober) holder(pids []int, inodes []uint64) (best int, refused bool) {
 	most := -1
+	p.workers = nil
 	for _, pid := range pids {
 		holds, err := p.proc.holds(pid, inodes)
 		refused = refused || denied(err)
 		if !holds {
 			continue
 		}
+		p.note(pid)
 		if n, _ := p.proc.countFDs(pid); n > most {
 			best, most = pid, n
 		}

@@ -50,6 +50,7 @@ type Prober struct {
 	fdsErr    error     // of that
 	nextFull  time.Time // when both may be read again
 	listening []uint64  // inodes of the listeners in the latest table
+	workers   []worker  // those that listen, if they are several
 	served    []uint16  // watched ports that the process listens on; nil: all, or not known
 	servedOf  []uint64  // the listeners of which that was told
 
@@ -132,11 +133,17 @@ func (p *Prober) sample(now time.Time) *capture.Sample {
 	full := wait <= 0 || wait >= maxWait
 	s.Stale = !full
 	spent := p.cpu()
+	if p.pid != 0 && full {
+		p.nearest()
+	}
 	if p.netDir != "" {
 		err = errors.Join(err, p.readSockets(s, full))
 	}
 	if p.pid != 0 {
 		s.PID, s.Process = p.pid, p.proc.name(p.pid)
+		if len(p.workers) > 1 {
+			s.Processes = len(p.workers)
+		}
 		err = errors.Join(err, p.readProcess(s, now, full), p.still(s))
 	}
 	if full {
@@ -221,7 +228,7 @@ func (p *Prober) forget() {
 	p.pid, p.started, p.netDir, p.inodes = 0, 0, "", nil
 	p.nextFull, p.nextAddrs = time.Time{}, time.Time{}
 	p.addrs, p.last = nil, table{}
-	p.served, p.servedOf = nil, nil
+	p.workers, p.served, p.servedOf = nil, nil, nil
 	p.leave()
 }
 

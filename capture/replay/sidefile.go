@@ -55,6 +55,7 @@ type line struct {
 type sampleLine struct {
 	PID                 int            `json:"pid"`
 	Process             string         `json:"process,omitempty"`
+	Processes           int            `json:"processes,omitempty"` // that listen, if they are several
 	ProcessBytes        []byte         `json:"process_bytes,omitempty"`
 	FDs                 *int           `json:"fds,omitempty"`
 	FDLimit             *int           `json:"fd_limit,omitempty"`
@@ -111,7 +112,7 @@ func appendLine(dst []byte, it *capture.Item) ([]byte, error) {
 
 func fromSample(s *capture.Sample) *sampleLine {
 	l := &sampleLine{
-		PID: s.PID, FDs: known(s.FDs), FDLimit: known(s.FDLimit),
+		PID: s.PID, Processes: s.Processes, FDs: known(s.FDs), FDLimit: known(s.FDLimit),
 		Unaccepted: s.Unaccepted, UnacceptedCloseWait: s.UnacceptedCloseWait,
 		Overflows: s.Overflows, Drops: s.Drops, Addrs: s.Addrs,
 	}
@@ -144,7 +145,7 @@ func fromSample(s *capture.Sample) *sampleLine {
 
 func (l *sampleLine) sample() (*capture.Sample, error) {
 	s := &capture.Sample{
-		PID: l.PID, FDs: orUnknown(l.FDs), FDLimit: orUnknown(l.FDLimit),
+		PID: l.PID, Processes: l.Processes, FDs: orUnknown(l.FDs), FDLimit: orUnknown(l.FDLimit),
 		Process: l.Process + string(l.ProcessBytes), Err: l.Err + string(l.ErrBytes),
 		Unaccepted: l.Unaccepted, UnacceptedCloseWait: l.UnacceptedCloseWait,
 		Overflows: l.Overflows, Drops: l.Drops, Addrs: l.Addrs,
