@@ -71,7 +71,10 @@ func (g *Log) Finding(f *detect.Finding) {
 func evidenceFields(e *zerolog.Event, v *detect.Evidence) *zerolog.Event {
 	if len(v.Calls) > 0 {
 		c := &v.Calls[0]
-		e = e.Str("culprit", clean(c.Command)).Str("culprit_client", end(c.Client)).Float64("culprit_age_seconds", seconds(c.Age)).Str("verdict", string(c.Verdict))
+		if c.Command != "" { // a request that never became whole has none
+			e = e.Str("culprit", clean(c.Command))
+		}
+		e = e.Str("culprit_client", end(c.Client)).Float64("culprit_age_seconds", seconds(c.Age)).Str("verdict", string(c.Verdict))
 		if c.Raw != "" {
 			e = e.Str("culprit_raw", clean(c.Raw))
 		}

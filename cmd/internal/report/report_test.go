@@ -396,6 +396,16 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
+// A request that never became whole has no command, and its line no empty one.
+func TestLogLineOfNoCommand(t *testing.T) {
+	var b bytes.Buffer
+	NewLog(zerolog.New(&b)).Finding(&detect.Finding{Kind: detect.AlertChanged, Alert: &detect.Alert{At: t0, State: detect.Firing, Name: "SlowRequest",
+		Evidence: detect.Evidence{Calls: []detect.CallRef{{Age: sec}}}}})
+	if got := b.String(); strings.Contains(got, `"culprit":`) || !strings.Contains(got, `"culprit_age_seconds":1`) {
+		t.Errorf("got %s, want the age alone", got)
+	}
+}
+
 func TestHostileReport(t *testing.T) {
 	r := New(nil, Options{Sources: []string{strings.Repeat("long/", 100)}})
 	r.Finding(&detect.Finding{Kind: detect.AlertChanged, Alert: hostileAlert()})
