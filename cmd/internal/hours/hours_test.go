@@ -89,6 +89,9 @@ func TestHonestHours(t *testing.T) {
 	close(seeds)
 	wg.Wait()
 	sort.Strings(lines)
+	if total > 0 {
+		t.Fail()
+	}
 	for _, l := range lines {
 		t.Error(l)
 	}
