@@ -152,7 +152,8 @@ type Pending struct {
 	Age                      time.Duration // since RequestEnd
 	Cause                    Cause
 	Uncounted                bool // no alert's business, however old: see CallStalledOptions.OtherGET
-	Final                    bool // nothing more is expected: the capture ended, the node's process went, or it gave the descriptor of a reset client back
+	Final                    bool // nothing more is expected: the capture ended, or see Over
+	Over                     bool // it ended, and no packet showed it: the node's process went, or it gave the descriptor of a reset client back. Implies Final
 }
 
 // Node is the state of one watched server at an instant.

@@ -119,11 +119,19 @@ func (v *view) bury(n *node, at capture.Time) {
 		for _, k := range v.appendList(v.appendList(nil, &c.list), &c.doubted) {
 			ci := v.calls.at(k).conn
 			n.life.cut.add(v.callRef(k, at), v.calls.at(k).client(), at)
-			v.buried = append(v.buried, v.pending(new(Pending), k, at, true))
-			v.endCall(k)
+			v.overUnseen(k, at)
 			v.dropIfPlain(ci)
 		}
 	}
+}
+
+// overUnseen ends a call whose end no packet shows, and tells it for the last
+// time.
+func (v *view) overUnseen(i int32, at capture.Time) {
+	f := v.pending(new(Pending), i, at, true)
+	f.Pending.Over = true
+	v.buried = append(v.buried, f)
+	v.endCall(i)
 }
 
 // comesBack notes that a node answers a SYN.

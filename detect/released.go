@@ -88,8 +88,7 @@ func (v *view) release(at capture.Time) {
 	for _, ci := range v.oldestZombies(n, released) {
 		on := v.conns.at(ci)
 		for on.calls.head != none {
-			v.buried = append(v.buried, v.pending(new(Pending), on.calls.head, at, true))
-			v.endCall(on.calls.head)
+			v.overUnseen(on.calls.head, at)
 		}
 		on.answering, on.early = false, 0
 		v.dropIfPlain(ci)

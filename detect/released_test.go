@@ -55,3 +55,31 @@ func TestSpares(t *testing.T) {
 		})
 	}
 }
+
+// TestLastWords: of the calls that the process was done with unseen each is
+// told a last time, and those that it holds at the end are in flight.
+func TestLastWords(t *testing.T) {
+	for _, row := range []struct {
+		fds           string // at 150 s: ten calls of reset clients hung
+		over, pending int
+	}{{"30", 10, 0}, {"34", 6, 4}, {"40", 0, 10}} {
+		s, err := parseScript("0..95/5 sample fds=30\n100..145/5 sample fds=40\n150..200/5 sample fds=" + row.fds +
+			"\n96..97/0.1 client getTransactionsToApprove reset=35s from=10.0.4.%d\n0..200/10 client getNodeInfo answer=5ms close=10ms from=10.0.3.%d\n200 end\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		over, pending := 0, 0
+		for _, f := range run(t, Options{}, s.inputs, s.end) {
+			switch {
+			case f.Kind != CallPending || !f.Pending.Final:
+			case f.Pending.Over:
+				over++
+			default:
+				pending++
+			}
+		}
+		if over != row.over || pending != row.pending {
+			t.Errorf("%s descriptors: %d calls ended unseen and %d are in flight, want %d and %d", row.fds, over, pending, row.over, row.pending)
+		}
+	}
+}

@@ -26,7 +26,7 @@ func (t *tally) Finding(f *detect.Finding) {
 	if f.Kind == detect.AlertChanged && f.Alert.State == detect.Firing {
 		t.fired[f.Alert.Severity]++
 	}
-	if f.Kind == detect.CallPending && f.Pending.Final {
+	if f.Kind == detect.CallPending && f.Pending.Final && !f.Pending.Over {
 		t.pending++
 	}
 }
@@ -47,6 +47,6 @@ func (t *tally) write(w io.Writer, c live.Stats, p pipeline.Stats) {
 		fmt.Fprintf(w, "%v unwatched\n", p.Loss.Unwatched.Round(time.Millisecond))
 	}
 	s := p.Tracker
-	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses, t.pending)
+	fmt.Fprintf(w, "%d calls seen, %d answered, %d in flight\n", s.Requests, s.Responses-s.UnpairedResponses, t.pending)
 	fmt.Fprintf(w, "%d critical, %d warning, %d info alerts\n", t.fired[detect.Critical], t.fired[detect.Warning], t.fired[detect.Info])
 }

@@ -162,7 +162,7 @@ func (r *Writer) Finding(f *detect.Finding) {
 		r.tally.alert(f.Alert)
 		r.alert(f.Alert)
 	case detect.CallPending:
-		if f.Pending.Final {
+		if f.Pending.Final && !f.Pending.Over {
 			r.tally.pending++
 		}
 		r.pending(f.Pending)

@@ -162,10 +162,11 @@ func (r *Report) Finding(f *detect.Finding) {
 	switch {
 	case f.Kind == detect.AlertChanged:
 		r.alert(f.Alert)
-	case f.Kind == detect.CallPending && f.Pending.Final:
+	case f.Kind != detect.CallPending || f.Pending.Over:
+	case f.Pending.Final:
 		r.pending++
 		r.command(&f.Pending.Call).open++
-	case f.Kind == detect.CallPending && f.Pending.Uncounted && f.Pending.Age < 2*f.Pending.Call.Command.Warn: // the first of the call's
+	case f.Pending.Uncounted && f.Pending.Age < 2*f.Pending.Call.Command.Warn: // the first of the call's
 		r.uncounted++
 	}
 }
