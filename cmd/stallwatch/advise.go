@@ -54,7 +54,7 @@ say with --proxy what stands in front of the node.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.alert, "alert", "", "the alert's `NAME`, as in CallStalled; with --json, the last firing one of that name")
+	fl.StringVar(&f.alert, "alert", "", "the alert's `NAME`, as in CallStalled; with --json, the last firing one of that name (default: the worst that names a command)")
 	fl.StringVar(&f.command, "command", "", "the `COMMAND` it names, as in getTransactionsToApprove")
 	fl.StringVar(&f.api, "api", "", "the `API` that names the command, where several have one of the name")
 	fl.StringSliceVar(&f.clients, "client", nil, "`ADDRESS` of a client, or its IPv6 /64 (repeatable)")

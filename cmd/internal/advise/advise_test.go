@@ -290,8 +290,15 @@ const alertLine = `{"type":"alert","state":"firing","alert":"CallStalled","serve
 func TestFromRecords(t *testing.T) {
 	resolved := strings.Replace(strings.Replace(alertLine, "firing", "resolved", 1), "192.0.2.8", "192.0.2.99", 2)
 	flood := `{"type":"alert","state":"firing","alert":"RequestFlood","server":"10.0.0.1:14265","client":"192.0.2.5"}`
+	severity := func(line, word, client string) string {
+		line = strings.Replace(line, `{"type":"alert",`, `{"type":"alert","severity":"`+word+`",`, 1)
+		return strings.NewReplacer("192.0.2.8", client, "192.0.2.5", client).Replace(line)
+	}
 	for _, row := range []struct{ name, alert, text, want, err string }{
-		{"last firing", "", alertLine + "\n" + flood + "\n" + resolved, "RequestFlood 192.0.2.5", ""},
+		{"what names a command", "", alertLine + "\n" + flood + "\n" + resolved, "CallStalled 192.0.2.8 2001:db8::1", ""},
+		{"the worst, whenever it came", "", severity(flood, "critical", "192.0.2.6") + "\n" + severity(flood, "warning", "192.0.2.7"), "RequestFlood 192.0.2.6", ""},
+		{"of the worst the last", "", severity(flood, "critical", "192.0.2.6") + "\n" + severity(flood, "critical", "192.0.2.7"), "RequestFlood 192.0.2.7", ""},
+		{"what names a command, and of those the worst", "", severity(alertLine, "critical", "192.0.2.6") + "\n" + severity(alertLine, "warning", "192.0.2.7") + "\n" + severity(flood, "critical", "192.0.2.5"), "CallStalled 192.0.2.6 2001:db8::1", ""},
 		{"by name", "CallStalled", alertLine + "\n" + flood, "CallStalled 192.0.2.8 2001:db8::1", ""},
 		{"none of the name", "SynFlood", alertLine, "", "no firing alert SynFlood"},
 		{"empty", "", "", "", "no firing alert"},

@@ -53,10 +53,10 @@ func appendNew(list []detect.Client, c detect.Client) []detect.Client {
 
 // record is what is read of a record of type alert.
 type record struct {
-	Type, State, Alert, Command string
-	Server                      netip.AddrPort
-	Client                      detect.Client
-	Evidence                    struct {
+	Type, State, Alert, Command, Severity string
+	Server                                netip.AddrPort
+	Client                                detect.Client
+	Evidence                              struct {
 		Calls []struct {
 			Command, Shape string
 		}
@@ -84,13 +84,30 @@ func (a *record) leg() Leg {
 // KiB, and what is longer is none.
 const maxRecord = 1 << 20
 
+// weight orders alerts by what advice can do about them. One that names a
+// command names the cause; what came of it, as NodeDown, is told later and
+// often worse.
+func (a *record) weight() int {
+	w := 0
+	for s := detect.Info; s <= detect.Critical; s++ {
+		if a.Severity == s.String() {
+			w = int(s)
+		}
+	}
+	if a.Command != "" {
+		w += int(detect.Critical) + 1
+	}
+	return w
+}
+
 // FromRecords reads the stream of records that replay --json and watch
-// --records write, and returns base with the last firing alert of the name
-// base.Alert, or of any name if that is empty. The records are not trusted:
-// see Input.Validate.
+// --records write, and returns base with a firing alert of the name
+// base.Alert, or of any name if that is empty: one that names a command before
+// one that does not, then the worst, then the last. The records are not
+// trusted: see Input.Validate.
 func FromRecords(r io.Reader, base Input) (Input, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
-	var last *record
+	var best *record
 	bad := 0
 	for {
 		line, err := readLine(in)
@@ -98,8 +115,9 @@ func FromRecords(r io.Reader, base Input) (Input, error) {
 			var a record
 			switch json.Unmarshal(line, &a) {
 			case nil:
-				if a.Type == "alert" && a.State == "firing" && (base.Alert == "" || base.Alert == a.Alert) {
-					last = &a
+				if a.Type == "alert" && a.State == "firing" && (base.Alert == "" || base.Alert == a.Alert) &&
+					(best == nil || a.weight() >= best.weight()) {
+					best = &a
 				}
 			default:
 				bad++
@@ -113,14 +131,14 @@ func FromRecords(r io.Reader, base Input) (Input, error) {
 		}
 	}
 	switch {
-	case last == nil && bad > 0:
+	case best == nil && bad > 0:
 		return base, fmt.Errorf("no firing alert among the records, and %d lines that are none: is it what replay --json writes?", bad)
-	case last == nil && base.Alert != "":
+	case best == nil && base.Alert != "":
 		return base, fmt.Errorf("no firing alert %s among the records", base.Alert)
-	case last == nil:
+	case best == nil:
 		return base, errors.New("no firing alert among the records")
 	}
-	return last.input(base), nil
+	return best.input(base), nil
 }
 
 func (a *record) input(base Input) Input {
