@@ -19,7 +19,7 @@ func TestAdvise(t *testing.T) {
 		{"direct", []string{"--alert", "CallStalled", "--command", "getTransactionsToApprove", "--client", "192.0.2.7", "--proxy", "none"}, exitOK, "elements = { 192.0.2.7 }"},
 		{"haproxy", []string{"--alert", "RequestFlood", "--proxy", "haproxy", "--trusted", "10.0.0.0/8"}, exitOK, "exempt src 127.0.0.0/8 ::1/128 10.0.0.0/8"},
 		{"records", []string{"--json", file, "--proxy", "none"}, exitOK, "@banned4 tcp dport 14700"},
-		{"records, another client", []string{"--json", file, "--proxy", "none", "--client", "2001:db8::1"}, exitOK, "elements = { 2001:db8::1 }"},
+		{"records, another client", []string{"--json", file, "--proxy", "none", "--client", "2001:db8::1"}, exitOK, "elements = { 2001:db8::/64 }"},
 		{"nothing asked", nil, exitUsage, "--alert NAME or --json FILE"},
 		{"bad proxy", []string{"--alert", "CallStalled", "--proxy", "squid"}, exitUsage, "want haproxy, nginx, none"},
 		{"bad client", []string{"--alert", "CallStalled", "--client", "example.com"}, exitUsage, "want an IP address"},
