@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var (
@@ -97,3 +98,14 @@ func TestHonestHours(t *testing.T) {
 	}
 	t.Logf("%d draws, %.1f node-hours, %d frames: %d false alarms, %.2f in 1000 node-hours; %d notes; %v; true: %v", n, hoursOf, frames, total, 1000*float64(total)/hoursOf, notes, sums, told)
 }
+
+// hour is one drawn hour: the world, its node and what was drawn.
+type hour struct {
+	*world
+	n      *node
+	length time.Duration
+	drawn  []string
+	most   float64 // calls a second of one kind of clients
+}
+
+func (h *hour) note(format string, a ...any) { h.drawn = append(h.drawn, fmt.Sprintf(format, a...)) }
