@@ -210,9 +210,7 @@ func (v *view) endCall(i int32) {
 	if c.ladder != none {
 		v.dropCall(&v.ladders[c.ladder].steps[c.stage].queue, byBudget, i)
 	}
-	if c.behind {
-		n.behind--
-	}
+	c.waitNoTurn()
 	n.inFlight--
 	v.calls.put(i)
 }

@@ -67,10 +67,8 @@ func (v *view) doubt(ci int32, at capture.Time) {
 		}
 		v.dropCall(&cell.list, byCell, i)
 		cell.forget(c.over)
-		if c.doubted = true; c.behind {
-			c.behind = false
-			on.node.behind--
-		}
+		c.waitNoTurn()
+		c.doubted = true
 		on.node.doubted++
 		v.pushCall(&cell.doubted, byCell, i)
 	}

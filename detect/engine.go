@@ -69,7 +69,7 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 		dst = e.cut(dst, ev)
 	}
 	e.view.observe(ev, v)
-	dst = e.last(dst)
+	dst = e.view.lastWords(dst)
 	if e.free != nil {
 		e.free.observe(e.view, ev, v)
 	}
@@ -84,18 +84,8 @@ func (e *Engine) Observe(dst []Finding, ev *httpreassembly.Event, v *rules.Verdi
 func (e *Engine) Sample(dst []Finding, at capture.Time, s *capture.Sample) []Finding {
 	dst = e.Advance(dst, at)
 	e.view.sampled(at, s)
-	dst = e.last(dst)
+	dst = e.view.lastWords(dst)
 	e.saw(at)
-	return dst
-}
-
-// last appends the last words on calls whose end no packet showed: their
-// node's process went, or gave back their descriptors.
-func (e *Engine) last(dst []Finding) []Finding {
-	if len(e.view.buried) > 0 { // rare
-		dst = append(dst, e.view.buried...)
-		e.view.buried = nil
-	}
 	return dst
 }
 

@@ -23,8 +23,7 @@ func (d nodeDown) judge(v *view, n *node, at capture.Time, l *lifecycle) {
 	}
 	if !life.silent {
 		v.buryIfGone(n, at)
-		l.out = append(l.out, v.buried...)
-		v.buried = nil
+		l.out = v.lastWords(l.out)
 		life.settleWill()
 		gone := n == v.host.node && !v.host.fresh(at) // its machine says nothing of it any more
 		if n.lastAnswer > life.down || life.lastWill.n == 0 && !gone && n.keptOut(n.shut, life.down, at) {

@@ -134,6 +134,15 @@ func (v *view) overUnseen(i int32, at capture.Time) {
 	v.endCall(i)
 }
 
+// lastWords appends what overUnseen has to tell.
+func (v *view) lastWords(dst []Finding) []Finding {
+	if len(v.buried) > 0 { // rare
+		dst = append(dst, v.buried...)
+		v.buried = nil
+	}
+	return dst
+}
+
 // comesBack notes that a node answers a SYN.
 func (v *view) comesBack(n *node, at capture.Time) {
 	life := &n.life

@@ -62,7 +62,11 @@ func (s *spares) take(sample *capture.Sample, zombies, held int) int {
 	if s.k++; s.k < overSamples {
 		return 0
 	}
-	return max(0, slices.Min(s.over[:]))
+	released := max(0, slices.Min(s.over[:]))
+	if released > 0 {
+		s.k = 0 // the next excess is another one
+	}
+	return released
 }
 
 // own is what the process needs for itself.
@@ -84,7 +88,6 @@ func (v *view) release(at capture.Time) {
 	if released == 0 {
 		return
 	}
-	h.spares.k = 0 // the next excess is another one
 	for _, ci := range v.oldestZombies(n, released) {
 		on := v.conns.at(ci)
 		for on.calls.head != none {

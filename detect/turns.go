@@ -30,11 +30,18 @@ func (v *view) nextTurn(ci int32, at capture.Time) {
 	if !c.behind {
 		return
 	}
-	c.behind = false
-	c.node.behind--
+	c.waitNoTurn()
 	l := &c.cell().list
 	v.dropCall(l, byCell, i)
 	c.since = at
 	v.pushCall(l, byCell, i)
 	v.startBudget(i)
+}
+
+// waitNoTurn takes a call out of those that wait for their turn, if it does.
+func (c *call) waitNoTurn() {
+	if c.behind {
+		c.behind = false
+		c.node.behind--
+	}
 }
