@@ -199,12 +199,22 @@ func (p *Prober) holder(pids []int, inodes []uint64) (best int, refused bool) {
 	return best, refused
 }
 
-// holds reads the links of a process's descriptors until one is a socket of
-// inodes.
-func (p *proc) holds(pid int, inodes []uint64) (bool, error) {
+// holds reports whether a process has one of the sockets of inodes.
+func (p *proc) holds(pid int, inodes []uint64) (ok bool, err error) {
+	err = p.eachHeld(pid, inodes, func(uint64) bool {
+		ok = true
+		return false
+	})
+	return ok, err
+}
+
+// eachHeld reads the links of a process's descriptors and calls found for each
+// that is a socket of inodes, as long as found wants more. When it ends
+// without that, the error is that of a link that may not be read.
+func (p *proc) eachHeld(pid int, inodes []uint64, found func(inode uint64) (more bool)) error {
 	f, err := os.Open(p.path(pid, "fd"))
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer f.Close()
 	var refused error
@@ -212,15 +222,15 @@ func (p *proc) holds(pid int, inodes []uint64) (bool, error) {
 		names, err := f.Readdirnames(1024)
 		for _, name := range names {
 			link, err := os.Readlink(filepath.Join(f.Name(), name))
-			if err == nil && slices.Contains(inodes, socketInode(link)) {
-				return true, nil
+			if n := socketInode(link); err == nil && n != 0 && slices.Contains(inodes, n) && !found(n) {
+				return nil
 			}
 			if denied(err) {
 				refused = err
 			}
 		}
 		if err != nil || len(names) == 0 {
-			return false, refused
+			return refused
 		}
 	}
 }

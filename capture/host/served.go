@@ -1,9 +1,6 @@
 package host
 
-import (
-	"os"
-	"slices"
-)
+import "slices"
 
 // serves settles which of the watched ports the process listens on, and
 // reports whether that is another answer than before. Where a proxy and the
@@ -34,21 +31,11 @@ func (p *Prober) serves(t *table) (changed bool) {
 // held returns which of the sockets a process has open, as far as its
 // descriptors may be read.
 func (p *proc) held(pid int, inodes []uint64) (held []uint64) {
-	f, err := os.Open(p.path(pid, "fd"))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1024)
-		for _, name := range names {
-			link, _ := os.Readlink(f.Name() + "/" + name)
-			if n := socketInode(link); n != 0 && slices.Contains(inodes, n) && !slices.Contains(held, n) {
-				held = append(held, n)
-			}
+	_ = p.eachHeld(pid, inodes, func(n uint64) bool {
+		if !slices.Contains(held, n) {
+			held = append(held, n)
 		}
-		if err != nil || len(names) == 0 || len(held) == len(inodes) {
-			return held
-		}
-	}
+		return len(held) < len(inodes)
+	})
+	return held
 }
