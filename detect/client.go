@@ -41,13 +41,10 @@ func (c Client) Contains(a netip.Addr) bool {
 // String is an address, or a network: "192.0.2.7", "2001:db8:0:1::/64"; "" of
 // nobody.
 func (c Client) String() string {
-	switch {
-	case !c.IsValid():
+	if !c.IsValid() {
 		return ""
-	case c.wide:
-		return clientsOf(c.addr).String()
 	}
-	return c.addr.String()
+	return NetworkName(c.Prefix())
 }
 
 // MarshalText writes c as String does.
@@ -104,7 +101,9 @@ func hops(a netip.Addr) bool {
 	return a.Is6() && !a.Is4In6() && !a.IsLoopback() && !a.IsLinkLocalUnicast()
 }
 
-func clientsName(p netip.Prefix) string {
+// NetworkName is a network as people write it: an address alone without its
+// length.
+func NetworkName(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}

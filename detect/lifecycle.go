@@ -254,7 +254,7 @@ func blank(key incidentKey, n *node) Alert {
 	}
 	if key.clients.IsValid() {
 		a.Client = Client{key.clients.Addr(), !key.clients.IsSingleIP()}
-		a.Subject += " " + clientsName(key.clients)
+		a.Subject += " " + NetworkName(key.clients)
 	}
 	return a
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"stallwatch/detect"
 )
 
 // Alerts are the names that Advise has something particular to say on; of
@@ -172,19 +174,11 @@ func marked(id string, lines ...string) string {
 	return b.String()
 }
 
-// network is a network as every configuration here takes it.
-func network(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
-}
-
 // networks lists networks so.
 func networks(list []netip.Prefix) string {
 	words := make([]string, len(list))
 	for i, p := range list {
-		words[i] = network(p)
+		words[i] = detect.NetworkName(p)
 	}
 	return strings.Join(words, " ")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"stallwatch/detect"
 )
 
 // banFor is how long an address stays in the set: longer than an attack's
@@ -78,9 +80,9 @@ func nftSet(b *strings.Builder, name, kind string, list []string) {
 func byFamily(list []netip.Prefix) (v4, v6 []string) {
 	for _, p := range list {
 		if p.Addr().Is4() {
-			v4 = append(v4, network(p))
+			v4 = append(v4, detect.NetworkName(p))
 		} else {
-			v6 = append(v6, network(p))
+			v6 = append(v6, detect.NetworkName(p))
 		}
 	}
 	return v4, v6

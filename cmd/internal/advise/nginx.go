@@ -3,6 +3,8 @@ package advise
 import (
 	"fmt"
 	"strings"
+
+	"stallwatch/detect"
 )
 
 const nginxApply = "nginx -t && systemctl reload nginx"
@@ -70,7 +72,7 @@ func nginxClients(p *plan) Section {
 	const id = "nginx-clients"
 	var lines []string
 	for _, a := range p.culprits {
-		lines = append(lines, "    deny "+network(a)+";")
+		lines = append(lines, "    deny "+detect.NetworkName(a)+";")
 	}
 	return nginxSection(id, "refuse these clients",
 		"Costs everybody behind the same address the whole API, not only one command. A location with allow or deny of its own does not inherit these.",
