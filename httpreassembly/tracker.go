@@ -100,15 +100,20 @@ func (t *Tracker) FinishPart(dst []Event, now capture.Time, n int) (_ []Event, m
 		t.fire(now)
 		t.ending = t.stillOpen()
 	}
-	n = min(n, len(t.ending))
-	for _, c := range t.ending[:n] {
+	return t.endPart(n, func(c *conn) {
 		if c.state == StateZombie {
 			t.free(c, now, ByCaptureEnd)
-			continue
-		}
-		if t.settle(c, now); c.has(used) {
+		} else if t.settle(c, now); c.has(used) {
 			t.closed(c, now, Nobody, ByCaptureEnd)
 		}
+	})
+}
+
+// endPart ends the next n connections of those that are to end.
+func (t *Tracker) endPart(n int, end func(*conn)) (_ []Event, more bool) {
+	n = min(n, len(t.ending))
+	for _, c := range t.ending[:n] {
+		end(c)
 	}
 	if t.ending = t.ending[n:]; len(t.ending) == 0 {
 		t.ending = nil

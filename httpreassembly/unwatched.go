@@ -37,15 +37,10 @@ func (t *Tracker) UnwatchedPart(dst []Event, at capture.Time, d time.Duration, n
 			}
 		}
 	}
-	n = min(n, len(t.ending))
-	for _, c := range t.ending[:n] {
+	return t.endPart(n, func(c *conn) {
 		t.stats.Unwatched++
 		t.closed(c, at, Nobody, ByPause)
-	}
-	if t.ending = t.ending[n:]; len(t.ending) == 0 {
-		t.ending = nil
-	}
-	return t.done(), t.ending != nil
+	})
 }
 
 // waitsSince returns since when anything is expected on c: of two that wait,
